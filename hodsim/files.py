@@ -1,0 +1,67 @@
+"""Writing files so that no half-written one is ever seen, and finding the data that ship."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hodsim.errors import InputError
+
+# The installed wheel repeats the repository's layout below hodsim/_data, so that the relative
+# paths inside scene files (../../meshes/beam.vtu) hold in both places.
+_SHIPPED = {"meshes": "meshes", "trained_models": "trained_models", "scenes": "apps/scenes"}
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the place of `path` in one move.
+
+    The temporary name keeps the suffix, by which many writers choose their format. If the body
+    raises, the temporary file is removed and a former `path` is left as it was.
+
+    Raises
+    ------
+    InputError
+        The folder of `path` cannot be made, or `path` is a folder.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target}: expected the name of a file to write, given a folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot make its folder ({error.strerror}); choose another place"
+        ) from error
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(f"{target}: no permission to write in its folder; choose another place")
+    temporary = target.parent / f".{target.stem}.{secrets.token_hex(6)}{target.suffix}"
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def data_dir(kind: str) -> Path:
+    """Folder of the shipped data: `kind` is "meshes", "trained_models" or "scenes".
+
+    Raises
+    ------
+    InputError
+        No such kind, or this installation has no such folder.
+    """
+    if kind not in _SHIPPED:
+        raise InputError(f"shipped data: expected one of {', '.join(_SHIPPED)}; given {kind!r}")
+    package = Path(__file__).resolve().parent
+    for root in (package / "_data", package.parent):
+        folder = root / _SHIPPED[kind]
+        if folder.is_dir():
+            return folder
+    raise InputError(
+        f"shipped data: no folder {_SHIPPED[kind]!r} in {package / '_data'} or {package.parent}; "
+        "install hodsim again, or run it from its repository"
+    )

@@ -1,0 +1,9 @@
+"""Tetrahedral meshes: the type, reading and writing, and primitives."""
+
+from __future__ import annotations
+
+from hodsim.mesh.files import read_mesh, write_mesh
+from hodsim.mesh.primitives import beam
+from hodsim.mesh.tetmesh import TetMesh
+
+__all__ = ["TetMesh", "beam", "read_mesh", "write_mesh"]
