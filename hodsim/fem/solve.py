@@ -86,8 +86,9 @@ class Pardiso:
         self._a = np.empty(len(self._upper))
         self._pt = np.zeros(64, dtype=np.int64)
         self._iparm = np.zeros(64, dtype=np.int32)
-        # 1-based: 1 own settings; 2 METIS ordering; 8 no refinement; 10 pivot; 35 zero-based.
-        for place, value in ((1, 1), (2, 2), (8, 0), (10, 8), (35, 1)):
+        # 1-based: 1 own settings; 2 ordering (METIS pays for large meshes only); 8 no refinement;
+        # 10 pivoting; 35 zero-based indices.
+        for place, value in ((1, 1), (2, 0 if self._n < 5000 else 2), (8, 0), (10, 8), (35, 1)):
             self._iparm[place - 1] = value
         self._b = np.zeros(self._n)
         self._x = np.zeros(self._n)

@@ -1,0 +1,21 @@
+"""Implicit time integration in full and in reduced coordinates."""
+
+from __future__ import annotations
+
+from hodsim.dynamics.full import FullSpace
+from hodsim.dynamics.newton import NewtonResult, newton
+from hodsim.dynamics.schemes import Motion, Rates, rates
+from hodsim.dynamics.trajectory import Integrator, State, Trajectory, simulate
+
+__all__ = [
+    "FullSpace",
+    "Integrator",
+    "Motion",
+    "NewtonResult",
+    "Rates",
+    "State",
+    "Trajectory",
+    "newton",
+    "rates",
+    "simulate",
+]

@@ -1,0 +1,94 @@
+"""The full-space integrator: M u'' + C u' + f_int(u) = f_ext(t, u) by implicit steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from hodsim.dynamics.newton import NewtonResult, newton
+from hodsim.dynamics.schemes import Motion, rates
+from hodsim.dynamics.trajectory import State
+from hodsim.fem import Body, Loads, SingularError, factorization
+from hodsim.scene import NewtonSpec
+
+
+class FullSpace:
+    """Steps a body in all its degrees of freedom.
+
+    Newton's matrix is c^2 M + c C + K. The load stiffness of a torque is antisymmetric and left
+    out, so that a Cholesky factorisation serves: the residual is exact, and only the last digits
+    of Newton's quadratic convergence under a torque are given up for it. Where the matrix is not
+    positive definite, multiples of M are added until it is.
+
+    Parameters
+    ----------
+    body, loads
+        What moves and what moves it.
+    step
+        Time step h [s].
+    integrator
+        "implicit-euler" or "bdf2".
+    newton_spec
+        When Newton's method stops.
+    solver
+        "pardiso", "superlu", or "auto" for the faster one installed.
+    """
+
+    subspace = None
+
+    def __init__(
+        self,
+        body: Body,
+        loads: Loads,
+        step: float,
+        integrator: str = "implicit-euler",
+        newton_spec: NewtonSpec | None = None,
+        solver: str = "auto",
+    ) -> None:
+        self.body, self.loads, self.h, self.integrator = body, loads, step, integrator
+        self.spec = newton_spec or NewtonSpec()
+        self.factorization = factorization(body.pattern, solver)
+
+    def start(self, u: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
+        """The state at t = 0: displacements u [m] and velocities v [m/s], rest unless given."""
+        zero = np.zeros(self.body.n_dofs)
+        u, v = zero if u is None else u.copy(), zero if v is None else v.copy()
+        return State(0.0, Motion(u, v), u, v)
+
+    def step(self, state: State) -> tuple[State, NewtonResult]:
+        """One step; the result says whether it converged. The state given is left as it was."""
+        body, motion, h = self.body, state.motion, self.h
+        t = state.t + h
+        scheme = rates(self.integrator, motion, h)
+        c = scheme.c
+        s = self.loads.amplitudes(t)
+
+        def residual(u: np.ndarray) -> tuple[np.ndarray, float]:
+            v = scheme.first(u)
+            forces = (
+                body.mass @ scheme.second(v),
+                body.damping @ v,
+                body.force(u),
+                -self.loads.force(s, u),
+            )
+            return sum(forces[1:], forces[0]), float(sum(np.linalg.norm(f) for f in forces))
+
+        def directions(u: np.ndarray, g: np.ndarray) -> Iterator[np.ndarray]:
+            _, data = body.elastic.force_and_stiffness(u)
+            inertia = c * c * body.mass.data
+            H = data + inertia + c * body.damping.data
+            shift = 0.0
+            for _ in range(12):
+                try:
+                    self.factorization.factor(H + shift * inertia if shift else H)
+                except SingularError:
+                    shift = max(1.0, 4.0 * shift)
+                    continue
+                yield -self.factorization.solve(g)
+                shift = max(1.0, 4.0 * shift)
+
+        guess = motion.x + h * motion.v
+        result = newton(residual, directions, guess, self.spec.tolerance, self.spec.max_iterations)
+        v = scheme.first(result.x)
+        return State(t, motion.then(result.x, v), result.x, v), result

@@ -1,0 +1,117 @@
+"""Making snapshots: many random motions of scenes in full space, over processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+
+from hodsim.dynamics import FullSpace, simulate
+from hodsim.errors import InputError
+from hodsim.fem import Body, Loads, body_of
+from hodsim.sampling.draw import draw_loads
+from hodsim.scene import Scene
+from hodsim.snapshots import Store, origin_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trajectory to make: number `index` of a scene, drawn from (seed, scene, index)."""
+
+    scene: Scene
+    index: int
+    seed: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.scene.name}-{self.index:04d}"
+
+
+def jobs_of(scenes: Sequence[Scene], trajectories: int, seed: int) -> list[Job]:
+    """`trajectories` jobs of each scene; a job's loads depend on its own numbers only."""
+    names = [scene.name for scene in scenes]
+    if len(set(names)) != len(names):
+        raise InputError(f"scenes: expected different names, given {', '.join(names)}")
+    for scene in scenes:
+        if not scene.sampling:
+            raise InputError(
+                f"scene {scene.name}: expected at least one [[sampling]] load to draw from, given "
+                "none; add one"
+            )
+    return [
+        Job(scene, k, (seed, *scene.name.encode(), k))
+        for k in range(trajectories)
+        for scene in scenes
+    ]
+
+
+def make_snapshots(
+    scenes: Sequence[Scene],
+    trajectories: int,
+    seed: int,
+    store: Store,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Fill the store with `trajectories` motions of each scene; returns the names of failed ones.
+
+    What the store has already is kept, so a stopped run goes on where it was. A motion whose
+    Newton's method fails is stored up to there and named. `progress(done, total)` is told.
+    """
+    jobs = jobs_of(scenes, trajectories, seed)
+    bodies = [body_of(scene) for scene in scenes]
+    for scene, body in zip(scenes, bodies, strict=True):
+        Loads(body, draw_loads(scene, np.random.default_rng(0)))
+        if origin_of(body) != origin_of(bodies[0]):
+            raise InputError(
+                f"scene {scene.name}: expected the same body as scene {scenes[0].name} (mesh, "
+                "clamps, material, mass, damping), given another; train them apart"
+            )
+    store.check(origin_of(bodies[0]))
+    present = set(store.names())
+    missing = [job for job in jobs if job.name not in present]
+    done, failed = len(jobs) - len(missing), []
+    if progress is not None:
+        progress(done, len(jobs))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(1, min(workers, len(missing))), context) as pool:
+        futures = {pool.submit(_make, job, store): job for job in missing}
+        try:
+            for future in as_completed(futures):
+                done += 1
+                if not future.result():
+                    failed.append(futures[future].name)
+                if progress is not None:
+                    progress(done, len(jobs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return sorted(failed)
+
+
+_bodies: dict[Scene, Body] = {}  # A worker process builds each scene's body once.
+
+
+def _make(job: Job, store: Store) -> bool:
+    scene = job.scene
+    if scene not in _bodies:
+        _bodies[scene] = body_of(scene)
+    body = _bodies[scene]
+    loads = draw_loads(scene, np.random.default_rng(job.seed))
+    time = scene.time
+    full = FullSpace(body, Loads(body, loads), time.step, time.integrator, scene.newton)
+    motion = simulate(full, time.steps, on_failure="stop")
+    store.write(
+        job.name,
+        motion.z,
+        origin=origin_of(body),
+        loads=loads,
+        seed=job.seed,
+        step=time.step,
+        integrator=time.integrator,
+        complete=motion.converged,
+    )
+    return motion.converged

@@ -1,0 +1,149 @@
+"""The snapshot store: a folder with one HDF5 file a trajectory, each written in one move.
+
+A run that is stopped, however rudely, leaves whole trajectories only, and the next run goes on with
+those that are missing. Every file carries its provenance; files of different bodies do not mix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from hodsim.errors import InputError
+from hodsim.fem import Body
+from hodsim.files import atomic
+from hodsim.scene import Load, load_to_dict
+
+_FORMAT = 1
+
+
+def origin_of(body: Body) -> dict[str, Any]:
+    """What poses of this body depend on: mesh, free vertices, material, mass and damping."""
+    return {
+        "mesh": body.mesh.digest,
+        "free_vertices": hashlib.sha256(body.free_vertices.astype("<i8").tobytes()).hexdigest(),
+        "material": asdict(body.material),
+        "mass": hashlib.sha256(body.mass.data.tobytes()).hexdigest(),
+        "damping": hashlib.sha256(body.damping.data.tobytes()).hexdigest(),
+    }
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Displacements [m] of the free degrees of freedom, shape (n_poses, n_dofs), trajectory by
+    trajectory: pose k belongs to trajectory `trajectory[k]`, whose name is `names[...]`.
+    """
+
+    u: np.ndarray
+    trajectory: np.ndarray
+    names: tuple[str, ...]
+    origin: dict[str, Any]
+
+    def split(self, held_out: Sequence[str]) -> tuple[Snapshots, Snapshots]:
+        """Two sets: without and with the named trajectories."""
+        out = np.isin(np.array(self.names)[self.trajectory], list(held_out))
+        return self._where(~out), self._where(out)
+
+    def _where(self, rows: np.ndarray) -> Snapshots:
+        return Snapshots(self.u[rows], self.trajectory[rows], self.names, self.origin)
+
+
+class Store:
+    """Trajectories in a folder.
+
+    Raises
+    ------
+    InputError
+        The folder holds poses of another body, or a file in it cannot be read.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.h5"
+
+    def names(self) -> tuple[str, ...]:
+        """The trajectories present, sorted."""
+        return tuple(sorted(p.stem for p in self.folder.glob("*.h5") if p.name[0] != "."))
+
+    def write(
+        self,
+        name: str,
+        u: np.ndarray,
+        *,
+        origin: dict[str, Any],
+        loads: Sequence[Load],
+        seed: Sequence[int],
+        step: float,
+        integrator: str,
+        complete: bool,
+    ) -> None:
+        """Store the poses u [m] (n_poses, n_dofs) of one trajectory, in float32."""
+        told = {
+            "format": _FORMAT,
+            "origin": origin,
+            "loads": [load_to_dict(load) for load in loads],
+            "seed": list(seed),
+            "step": step,
+            "integrator": integrator,
+            "complete": complete,
+        }
+        with atomic(self.path(name)) as path, h5py.File(path, "w") as file:
+            file.create_dataset("displacement", data=u.astype(np.float32))
+            file["displacement"].attrs["unit"] = "m"
+            file.attrs["provenance"] = json.dumps(told, sort_keys=True)
+
+    def read(self, names: Sequence[str] | None = None) -> Snapshots:
+        """The named trajectories (all unless given) as one set."""
+        names = self.names() if names is None else tuple(names)
+        if not names:
+            raise InputError(f"{self.folder}: expected snapshots (*.h5), found none; make some")
+        parts, first = [], None
+        for name in names:
+            u, told = self._read_one(name)
+            if first is None:
+                first = (name, told["origin"])
+            if told["origin"] != first[1]:
+                differ = sorted(k for k, v in told["origin"].items() if v != first[1].get(k))
+                raise InputError(
+                    f"{self.folder}: expected poses of one body, but {name} and {first[0]} differ "
+                    f"in {', '.join(differ)}; use one folder a body"
+                )
+            parts.append(u)
+        assert first is not None
+        index = np.repeat(np.arange(len(parts)), [len(u) for u in parts])
+        return Snapshots(np.concatenate(parts), index, tuple(names), first[1])
+
+    def check(self, origin: dict[str, Any]) -> None:
+        """Refuse a folder that holds poses of another body than the one of `origin`."""
+        for name in self.names()[:1]:
+            if self._read_one(name)[1]["origin"] != origin:
+                raise InputError(
+                    f"{self.folder}: expected poses of this body (same mesh, clamps, material, mass "
+                    f"and damping), but {name} is of another; choose another folder or remove it"
+                )
+
+    def _read_one(self, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+        path = self.path(name)
+        try:
+            with h5py.File(path, "r") as file:
+                told = json.loads(file.attrs["provenance"])
+                u = np.asarray(file["displacement"][()])
+            if told["format"] != _FORMAT or u.ndim != 2 or not isinstance(told["origin"], dict):
+                raise ValueError("not in this format")
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path}: expected a snapshot file of hodsim, cannot read it ({error}); remove it "
+                "to have it made again"
+            ) from error
+        if not np.isfinite(u).all():
+            raise InputError(f"{path}: expected finite displacements; remove it to remake it")
+        return u, told
