@@ -1,9 +1,14 @@
-"""Slow truths that know nothing of hodsim: nested reverse-mode autograd, finite differences."""
+"""Slow truths that know nothing of hodsim.
+
+Nested reverse-mode autograd, finite differences, hyperelastic energies from singular values, and
+finite elements one tet at a time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,3 +70,117 @@ def third_difference(f: Function, x: Tensor, a: Tensor, b: Tensor, c: Tensor, h:
             for k in (1, -1):
                 total = total + i * j * k * f(x + h * (i * a + j * b + k * c))
     return total / (2 * h) ** 3
+
+
+def observed_orders(errors: Sequence[float], ratio: float = 2.0) -> np.ndarray:
+    """Orders p of errors ~ h^p, where h falls by `ratio` from each error to the next."""
+    errors = np.asarray(errors)
+    return np.log(errors[:-1] / errors[1:]) / np.log(ratio)
+
+
+def central_errors(
+    f: Callable[[np.ndarray], np.ndarray],
+    derivative: np.ndarray,
+    x: np.ndarray,
+    direction: np.ndarray,
+    steps: Sequence[float],
+) -> list[float]:
+    """Errors, largest over the entries, of f's central differences along a direction."""
+    return [
+        float(np.abs((f(x + h * direction) - f(x - h * direction)) / (2 * h) - derivative).max())
+        for h in steps
+    ]
+
+
+def energy_density(law: str, F: Tensor, mu: float, lam: float) -> Tensor:
+    """W(F) of one 3 x 3 F and Lame's constants, 0 at rest, through the singular values of F.
+
+    The smallest one carries the sign of det F. The constants of stable neo-Hookean are found from
+    its own two conditions, rest and linear elasticity there (Smith, de Goes and Kim 2018).
+    """
+    s = torch.linalg.svdvals(F)
+    s = torch.stack([s[0], s[1], s[2] * torch.sign(torch.linalg.det(F.detach()))])
+    if law == "stvk":
+        e = (s**2 - 1) / 2
+        return mu * (e**2).sum() + lam / 2 * e.sum() ** 2
+    if law == "corotational":
+        return mu * ((s - 1) ** 2).sum() + lam / 2 * (s.sum() - 3) ** 2
+    assert law == "neo-hookean"
+    m, k = 4 * mu / 3, lam + 5 * mu / 6
+    alpha = 1 + 3 * m / (4 * k)
+
+    def plain(s: Tensor) -> Tensor:
+        square = (s**2).sum()
+        return (
+            m / 2 * (square - 3)
+            + k / 2 * (s.prod() - alpha) ** 2
+            - m / 2 * torch.log(square + 1)
+        )
+
+    return plain(s) - plain(torch.ones(3, dtype=F.dtype))
+
+
+def piola(law: str, F: np.ndarray, mu: float, lam: float) -> np.ndarray:
+    """P = dW/dF of one F by autograd, shape (3, 3)."""
+    point = torch.tensor(F, requires_grad=True)
+    (P,) = torch.autograd.grad(energy_density(law, point, mu, lam), point)
+    return P.numpy()
+
+
+def piola_along(law: str, F: np.ndarray, dF: np.ndarray, mu: float, lam: float) -> np.ndarray:
+    """The derivative of P along dF by autograd twice, shape (3, 3). Singular values must differ."""
+    _, dP = torch.autograd.functional.hvp(
+        lambda x: energy_density(law, x, mu, lam), torch.tensor(F), torch.tensor(dF)
+    )
+    return dP.numpy()
+
+
+def gradients(corners: np.ndarray) -> np.ndarray:
+    """Gradients of a tet's four shape functions, (4, 3), from the plane that each is: N_i(x_j)."""
+    return np.linalg.inv(np.hstack([np.ones((4, 1)), corners]))[1:].T
+
+
+def volume(corners: np.ndarray) -> float:
+    """Volume of a tet whose corners are the rows, (4, 3)."""
+    return abs(np.linalg.det(np.hstack([np.ones((4, 1)), corners]))) / 6
+
+
+def internal_force(
+    vertices: np.ndarray, tets: np.ndarray, u: np.ndarray, law: str, mu: float, lam: float
+) -> np.ndarray:
+    """Internal force dE/du (n, 3) under displacements u (n, 3), tet by tet: f_i = V P grad N_i."""
+    f = np.zeros_like(vertices)
+    for tet in tets:
+        N = gradients(vertices[tet])
+        F = np.eye(3) + u[tet].T @ N
+        f[tet] += volume(vertices[tet]) * N @ piola(law, F, mu, lam).T
+    return f
+
+
+def stiffness(
+    vertices: np.ndarray, tets: np.ndarray, u: np.ndarray, law: str, mu: float, lam: float
+) -> np.ndarray:
+    """d^2E/du^2 (3n, 3n), tet by tet, column by column."""
+    n = len(vertices)
+    K = np.zeros((n, 3, n, 3))
+    for tet in tets:
+        N = gradients(vertices[tet])
+        F = np.eye(3) + u[tet].T @ N
+        for a in range(4):
+            for i in range(3):
+                dF = np.zeros((3, 3))
+                dF[i] = N[a]
+                dP = piola_along(law, F, dF, mu, lam)
+                K[tet, :, tet[a], i] += volume(vertices[tet]) * N @ dP.T
+    return K.reshape(3 * n, 3 * n)
+
+
+def consistent_mass(vertices: np.ndarray, tets: np.ndarray, density: float) -> np.ndarray:
+    """M_ab = integral of rho N_a N_b, (n, n), by the rule of four points exact to degree 2."""
+    points = np.full((4, 4), (5 - np.sqrt(5)) / 20)
+    np.fill_diagonal(points, (5 + 3 * np.sqrt(5)) / 20)
+    M = np.zeros((len(vertices), len(vertices)))
+    for tet in tets:
+        for N in points:
+            M[np.ix_(tet, tet)] += density * volume(vertices[tet]) / 4 * np.outer(N, N)
+    return M

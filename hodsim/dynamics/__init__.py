@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hodsim.dynamics.full import FullSpace
 from hodsim.dynamics.newton import NewtonResult, newton
+from hodsim.dynamics.reduced import ReducedSpace, Terms
 from hodsim.dynamics.schemes import Motion, Rates, rates
 from hodsim.dynamics.trajectory import Integrator, State, Trajectory, simulate
 
@@ -13,7 +14,9 @@ __all__ = [
     "Motion",
     "NewtonResult",
     "Rates",
+    "ReducedSpace",
     "State",
+    "Terms",
     "Trajectory",
     "newton",
     "rates",

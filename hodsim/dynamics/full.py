@@ -49,6 +49,8 @@ class FullSpace:
         self.body, self.loads, self.h, self.integrator = body, loads, step, integrator
         self.spec = newton_spec or NewtonSpec()
         self.factorization = factorization(body.pattern, solver)
+        ones = np.ones(body.n_dofs)
+        self._mass_noise = float(np.finfo(np.float64).eps * np.linalg.norm(body.mass @ ones))
 
     def start(self, u: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
         """The state at t = 0: displacements u [m] and velocities v [m/s], rest unless given."""
@@ -89,6 +91,10 @@ class FullSpace:
                 shift = max(1.0, 4.0 * shift)
 
         guess = motion.x + h * motion.v
-        result = newton(residual, directions, guess, self.spec.tolerance, self.spec.max_iterations)
+        # Rounding of u in its second difference, and of the positions in the internal force.
+        reach = float(np.abs(guess).max() + np.abs(motion.x).max())
+        rounding = body.force_noise(guess) + c * c * self._mass_noise * reach
+        spec = self.spec
+        result = newton(residual, directions, guess, spec.tolerance, spec.max_iterations, rounding)
         v = scheme.first(result.x)
         return State(t, motion.then(result.x, v), result.x, v), result

@@ -30,6 +30,7 @@ class NewtonResult:
 
     @property
     def converged(self) -> bool:
+        """Whether x solves the equation to the tolerance asked for."""
         return self.status == "converged"
 
     def check(self, what: str) -> NewtonResult:
@@ -48,23 +49,27 @@ def newton(
     x: np.ndarray,
     tolerance: float,
     max_iterations: int,
+    rounding: float = 0.0,
 ) -> NewtonResult:
-    """Solve g(x) = 0 to |g| <= tolerance * scale.
+    """Solve g(x) = 0 to |g| <= max(tolerance * scale, rounding).
 
     `residual(x)` gives g and the scale it is measured by: the sum of the norms of the forces that
     balance in it. `directions(x, g)` yields Newton's direction, then safer ones, which are asked
     for only where |g| does not fall along the first. No direction at all means a singular matrix.
+    `rounding` is the |g| that rounding alone can make: a body at rest has no larger force to
+    measure by, and no iteration gets below it.
     """
     with np.errstate(all="ignore"):  # Overflow in a trial step is caught below, not warned about.
         g, scale = residual(x)
         size = float(np.linalg.norm(g))
-        residuals, steps = [_ratio(size, scale)], []
+        residuals = [_ratio(size, scale)]
+        steps: list[float] = []
         status = "max_iterations"
         while True:
             if not np.isfinite(size):
                 status = "not_finite"
                 break
-            if size <= tolerance * scale:
+            if size <= max(tolerance * scale, rounding):
                 status = "converged"
                 break
             if len(steps) == max_iterations:
@@ -79,7 +84,7 @@ def newton(
                     g_new, scale_new = residual(trial)
                     size_new = float(np.linalg.norm(g_new))
                     if size_new < (1.0 - 1e-4 * length) * size or (
-                        size_new <= tolerance * scale_new
+                        size_new <= max(tolerance * scale_new, rounding)
                     ):
                         taken = length
                         break

@@ -1,7 +1,7 @@
 """Implicit time schemes: what the rate of x at t_(n+1) is, as a function of x_(n+1).
 
 Each scheme reads x' = c x - alpha and x'' = c x' - beta, with alpha and beta from the past:
-implicit Euler has c = 1/h, BDF2 c = 3/(2h). Everything else in the integrators is the same for both.
+implicit Euler has c = 1/h, BDF2 c = 3/(2h). All else in the integrators is the same for both.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ class Rates:
     beta: np.ndarray
 
     def first(self, x: np.ndarray) -> np.ndarray:
+        """x' where the coordinates are x."""  # noqa: D403
         return self.c * x - self.alpha
 
     def second(self, v: np.ndarray) -> np.ndarray:
+        """x'' where the rate is v."""  # noqa: D403
         return self.c * v - self.beta
 
 
@@ -56,7 +58,7 @@ def rates(integrator: str, motion: Motion, h: float) -> Rates:
         )
     x, v = motion.x, motion.v
     if integrator == "bdf2" and motion.x_before is not None and motion.v_before is not None:
-        return Rates(
-            1.5 / h, (4.0 * x - motion.x_before) / (2.0 * h), (4.0 * v - motion.v_before) / (2.0 * h)
-        )
+        alpha = (4.0 * x - motion.x_before) / (2.0 * h)
+        beta = (4.0 * v - motion.v_before) / (2.0 * h)
+        return Rates(1.5 / h, alpha, beta)
     return Rates(1.0 / h, x / h, v / h)

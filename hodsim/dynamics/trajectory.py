@@ -19,12 +19,14 @@ class State:
 
     `motion` is in the integrator's own coordinates. `z` and `dz` are the features: displacement
     u = B z [m] and velocity u' = B dz [m/s] for the subspace's basis B (B = 1 in full space).
+    `features` is the motion of z, where a scheme differences z itself.
     """
 
     t: float
     motion: Motion
     z: np.ndarray
     dz: np.ndarray
+    features: Motion | None = None
 
 
 class Integrator(Protocol):
@@ -70,14 +72,15 @@ class Trajectory:
 
     @property
     def converged(self) -> bool:
+        """Whether every step asked for was taken."""
         return self.failure is None
 
     def displacements(self, dofs: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """u [m] of the free degrees of freedom `dofs`, shape (T + 1, k)."""
+        """Displacements [m] of the free degrees of freedom `dofs`, shape (T + 1, k)."""
         return self.z[:, dofs] if self.basis is None else self.z @ self.basis[dofs].T
 
     def velocities(self, dofs: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """u' [m/s] of the free degrees of freedom `dofs`, shape (T + 1, k)."""
+        """Velocities [m/s] of the free degrees of freedom `dofs`, shape (T + 1, k)."""
         return self.dz[:, dofs] if self.basis is None else self.dz @ self.basis[dofs].T
 
 

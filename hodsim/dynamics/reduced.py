@@ -1,0 +1,203 @@
+"""The reduced integrator, in the words of its formulas (METHOD section 3; paper Eq. 12).
+
+u = B z(q). The residual lives in the w features, R = M_w z'' + C_w z' + B^T f_int(B z) - f_w, with
+M_w = B^T M B computed once; virtual work on the manifold is g(q) = J^T R = 0, J = dz/dq.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from hodsim.dynamics.newton import NewtonResult, newton
+from hodsim.dynamics.schemes import Motion, rates
+from hodsim.dynamics.trajectory import State
+from hodsim.errors import InputError
+from hodsim.fem import Body, Loads
+from hodsim.scene import NewtonSpec
+from hodsim.subspaces import FeatureLanes, Subspace
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Which derivatives of the decoder Newton's matrix keeps. The residual is never touched, so
+    what a term buys is iterations, not accuracy."""
+
+    second: bool = True
+    third: bool = True
+
+    @property
+    def order(self) -> int:
+        return 3 if self.third else 2 if self.second else 1
+
+
+class ReducedSpace:
+    """Steps a body in the r latent coordinates of a subspace.
+
+    Parameters
+    ----------
+    body, loads
+        As for `FullSpace`.
+    subspace
+        The map u = B z(q).
+    step
+        Time step h [s].
+    integrator
+        "implicit-euler" or "bdf2".
+    formulation
+        "lagrangian": q' and q'' by the scheme and z'' by the chain rule (paper, Eq. 12; Newton's
+        matrix holds D^3 z). "incremental": z' and z'' by the scheme in feature space, the
+        stationary point of an incremental potential (Fulton 2019), which needs no D^3 z.
+    terms
+        Which derivative terms Newton's matrix keeps.
+    newton_spec
+        When Newton's method stops.
+    """
+
+    def __init__(
+        self,
+        body: Body,
+        loads: Loads,
+        subspace: Subspace,
+        step: float,
+        integrator: str = "implicit-euler",
+        formulation: str = "lagrangian",
+        terms: Terms | None = None,
+        newton_spec: NewtonSpec | None = None,
+    ) -> None:
+        if formulation not in ("lagrangian", "incremental"):
+            raise InputError(
+                f"formulation: expected lagrangian or incremental, given {formulation!r}"
+            )
+        if subspace.basis.shape[0] != body.n_dofs:
+            raise InputError(
+                f"subspace: expected {body.n_dofs} free degrees of freedom, as the body has; "
+                f"given a subspace of {subspace.basis.shape[0]}; train one for this body"
+            )
+        self.body, self.subspace, self.h, self.integrator = body, subspace, step, integrator
+        self.formulation, self.terms = formulation, terms or Terms()
+        self.spec = newton_spec or NewtonSpec()
+        B = subspace.basis
+        self.loads = loads.reduce(B)
+        self.mass, self.damping = B.T @ (body.mass @ B), B.T @ (body.damping @ B)
+
+    def start(self, q: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
+        """The state at t = 0: latent coordinates q and rates q' [1/s], rest unless given."""
+        zero = np.zeros(self.subspace.rank)
+        q, v = zero if q is None else q.copy(), zero if v is None else v.copy()
+        at = self.subspace.lanes(q)
+        z, dz = at.z, at.J @ v
+        if self.formulation == "incremental":
+            return State(0.0, Motion(q, v), z, dz, Motion(z, dz))
+        return State(0.0, Motion(q, v), z, dz)
+
+    def step(self, state: State) -> tuple[State, NewtonResult]:
+        """One step; the result says whether it converged. The state given is left as it was."""
+        step = _Step(self, state)
+        motion = state.motion
+        guess = motion.x + self.h * motion.v
+        spec = self.spec
+        result = newton(
+            step.residual, step.directions, guess, spec.tolerance, spec.max_iterations
+        )
+        return step.after(result.x), result
+
+
+class _Step:
+    """The equations of one step: everything from the past is fixed, q is sought."""
+
+    def __init__(self, space: ReducedSpace, state: State) -> None:
+        self.space, self.state = space, state
+        self.t = state.t + space.h
+        self.q_rates = rates(space.integrator, state.motion, space.h)
+        self.z_rates = None
+        if state.features is not None:
+            self.z_rates = rates(space.integrator, state.features, space.h)
+        self.p, self.G = space.loads.at(self.t)
+
+    def _kinematics(self, at: FeatureLanes, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """z' and z'' at q."""
+        if self.z_rates is not None:
+            dz = self.z_rates.first(at.z)
+            return dz, self.z_rates.second(dz)
+        v = self.q_rates.first(q)
+        assert at.vv is not None
+        return at.J @ v, at.J @ self.q_rates.second(v) + at.vv
+
+    def _lanes(self, q: np.ndarray, order: int) -> FeatureLanes:
+        if self.z_rates is not None:
+            return self.space.subspace.lanes(q, None, min(order, 2))
+        return self.space.subspace.lanes(q, self.q_rates.first(q), order)
+
+    def _forces(self, at: FeatureLanes, q: np.ndarray, f_int: np.ndarray) -> list[np.ndarray]:
+        space = self.space
+        dz, ddz = self._kinematics(at, q)
+        return [
+            space.mass @ ddz,
+            space.damping @ dz,
+            space.subspace.basis.T @ f_int,
+            -(self.p + self.G @ at.z),
+        ]
+
+    def residual(self, q: np.ndarray) -> tuple[np.ndarray, float]:
+        at = self._lanes(q, 1)
+        f_int = self.space.body.force(self.space.subspace.basis @ at.z)
+        forces = [at.J.T @ f for f in self._forces(at, q, f_int)]
+        return sum(forces[1:], forces[0]), float(sum(np.linalg.norm(f) for f in forces))
+
+    def directions(self, q: np.ndarray, g: np.ndarray) -> Iterator[np.ndarray]:
+        """Newton's direction with the terms asked for; then with J alone, whose matrix is
+        symmetric and, where the body is stable, positive definite."""
+        for terms in dict.fromkeys((self.space.terms, Terms(False, False))):
+            try:
+                # A is not symmetric: the D^2 z[q'', .] and D^3 z terms come with inertia only.
+                lu = scipy.linalg.lu_factor(self.matrix(q, terms), check_finite=False)
+                direction = -scipy.linalg.lu_solve(lu, g, check_finite=False)
+            except (ValueError, scipy.linalg.LinAlgError):
+                continue
+            if np.isfinite(direction).all():
+                yield direction
+
+    def matrix(self, q: np.ndarray, terms: Terms) -> np.ndarray:
+        """A = dg/dq, (r, r), with the terms given.
+
+        Column i is D^2 z[e_i, .]^T R + J^T (M_w dz''_i + C_w dz'_i + K_w J e_i), where
+        dz''_i = c^2 J e_i + D^2 z[q'', e_i] + D^3 z[q', q', e_i] + 2c D^2 z[q', e_i] and
+        dz'_i = c J e_i + D^2 z[q', e_i] (the first term alone in the incremental form).
+        """
+        space = self.space
+        B = space.subspace.basis
+        at = self._lanes(q, terms.order)
+        J = at.J
+        f_int, data = space.body.elastic.force_and_stiffness(B @ at.z)
+        K = B.T @ (space.body.pattern.matrix(data) @ (B @ J)) - self.G @ J
+        c = self.q_rates.c
+        ddz, dz = c * c * J, c * J
+        if self.z_rates is None and terms.second:
+            assert at.H is not None
+            v = self.q_rates.first(q)
+            a = self.q_rates.second(v)
+            ve = np.tensordot(v, at.H, 1).T  # D^2 z[q', e_i], (w, r)
+            ae = np.tensordot(a, at.H, 1).T
+            ddz, dz = ddz + ae + 2.0 * c * ve, dz + ve
+        if self.z_rates is None and terms.third:
+            assert at.vve is not None
+            ddz = ddz + at.vve.T
+        A = J.T @ (space.mass @ ddz + space.damping @ dz + K)
+        if terms.second:
+            assert at.H is not None
+            A = A + at.H @ sum(self._forces(at, q, f_int))
+        return np.asarray(A)
+
+    def after(self, q: np.ndarray) -> State:
+        """The state at the end of the step."""
+        at = self._lanes(q, 1)
+        dz, _ = self._kinematics(at, q)
+        motion = self.state.motion.then(q, self.q_rates.first(q))
+        features = self.state.features
+        return State(
+            self.t, motion, at.z, dz, None if features is None else features.then(at.z, dz)
+        )

@@ -1,0 +1,67 @@
+"""Networks on disk: a folder with weights (safetensors) and what they belong to (JSON)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from hodsim.errors import InputError
+from hodsim.files import atomic
+from hodsim.networks.hodnet import HoDNet, Shape, shape_to_dict
+
+WEIGHTS = "weights.safetensors"
+CARD = "model.json"
+_FORMAT = 1
+
+
+def save_network(folder: str | Path, network: HoDNet, card: dict[str, Any]) -> None:
+    """Write weights, then the card; each file in one move, the card naming the weights' digest."""
+    folder = Path(folder)
+    weights = {k: v.detach().contiguous() for k, v in network.state_dict().items()}
+    with atomic(folder / WEIGHTS) as path:
+        safetensors.torch.save_file(weights, path)
+    told = {"format": _FORMAT, "shape": shape_to_dict(network.shape), **card}
+    with atomic(folder / CARD) as path:
+        path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
+
+
+def load_network(folder: str | Path) -> tuple[HoDNet, dict[str, Any]]:
+    """The network (float64, evaluation mode, no gradients) and its card.
+
+    Raises
+    ------
+    InputError
+        The folder is not a model's, or its files do not fit together.
+    """
+    folder = Path(folder)
+    for name in (CARD, WEIGHTS):
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder}: expected a model's folder with {CARD} and {WEIGHTS}, found no {name}; "
+                "train one with `hodsim train`"
+            )
+    try:
+        card = json.loads((folder / CARD).read_text())
+        if card["format"] != _FORMAT:
+            raise ValueError(f"format {card['format']!r}, expected {_FORMAT}")
+        network = HoDNet(Shape(**card["shape"])).double()
+        weights = safetensors.torch.load_file(folder / WEIGHTS)
+        network.load_state_dict({k: v.double() for k, v in weights.items()})
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        safetensors.SafetensorError,
+    ) as error:
+        told = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: cannot read this model ({told}); train it again") from error
+    if not all(torch.isfinite(p).all() for p in network.parameters()):
+        raise InputError(f"{folder}: expected finite weights, found NaN or inf; train it again")
+    return network.eval().requires_grad_(False), card

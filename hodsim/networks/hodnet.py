@@ -1,0 +1,140 @@
+"""HoD-Net: an encoder and a decoder of plain layers, displacements in, displacements out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from hodsim.derivatives import Lanes, concatenate, propagate, register_rule
+from hodsim.errors import InputError
+
+ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes that make a HoD-Net.
+
+    `n_dofs` displacements, `rank` latent coordinates; the decoder's hidden widths `decoder`; the
+    encoder first projects linearly onto `projected` numbers and then has hidden widths `encoder`.
+    Raises `InputError` for sizes below 1 or an unknown activation.
+    """
+
+    n_dofs: int
+    rank: int = 6
+    decoder: tuple[int, ...] = (64, 64)
+    encoder: tuple[int, ...] = (128, 128)
+    projected: int = 40
+    activation: str = "silu"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decoder", tuple(self.decoder))
+        object.__setattr__(self, "encoder", tuple(self.encoder))
+        sizes = (self.n_dofs, self.rank, self.projected, *self.decoder, *self.encoder)
+        if any(not isinstance(n, int) or n < 1 for n in sizes) or not self.decoder:
+            raise InputError(f"network: expected whole sizes of at least 1, given {asdict(self)}")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(
+                f"activation: expected one of {', '.join(ACTIVATIONS)}; given {self.activation!r}"
+            )
+
+
+class Decoder(nn.Module):
+    """u = f(q) = B z(q), z(q) = [h(q) - h(0), q]: hidden layers h, a linear skip, one linear B.
+
+    Subtracting h(0) makes f(0) = 0 exact in floating point, so that an unloaded body stays put.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.hidden = _hidden(shape.rank, shape.decoder, shape.activation)
+        self.out = nn.Linear(shape.decoder[-1] + shape.rank, shape.n_dofs, bias=False)
+        self.rank = shape.rank
+
+    def features(self, q: Tensor) -> Tensor:
+        """z(q), shape (..., w), w = last hidden width + rank."""
+        rest = self.hidden(torch.zeros_like(q[..., :1, :]) if q.ndim > 1 else torch.zeros_like(q))
+        return torch.cat([self.hidden(q) - rest, q], dim=-1)
+
+    def forward(self, q: Tensor) -> Tensor:
+        out: Tensor = self.out(self.features(q))
+        return out
+
+
+class Encoder(nn.Module):
+    """q = L p + e(p) - e(0) with p = P u: a linear projection, a linear skip and hidden layers."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.project = nn.Linear(shape.n_dofs, shape.projected, bias=False)
+        self.skip = nn.Linear(shape.projected, shape.rank, bias=False)
+        self.hidden = _hidden(shape.projected, shape.encoder, shape.activation)
+        last = shape.encoder[-1] if shape.encoder else shape.projected
+        self.head = nn.Linear(last, shape.rank, bias=False)
+
+    def latent(self, p: Tensor) -> Tensor:
+        """q (..., r) of projected displacements p (..., projected)."""
+        rest = self.hidden(torch.zeros_like(p[..., :1, :]) if p.ndim > 1 else torch.zeros_like(p))
+        q: Tensor = self.skip(p) + self.head(self.hidden(p) - rest)
+        return q
+
+    def forward(self, u: Tensor) -> Tensor:
+        return self.latent(self.project(u))
+
+
+class HoDNet(nn.Module):
+    """Encoder and decoder; both map rest to rest exactly. u in metres, shape (..., n_dofs)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.encoder = Encoder(shape)
+        self.decoder = Decoder(shape)
+
+    def forward(self, u: Tensor) -> Tensor:
+        out: Tensor = self.decoder(self.encoder(u))
+        return out
+
+
+def _hidden(n: int, widths: Sequence[int], activation: str) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b in pairwise((n, *widths)):
+        layers += [nn.Linear(a, b), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers)
+
+
+class Features(nn.Module):
+    """The decoder up to its last linear layer, q -> z(q), for derivatives at the hidden width."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.hidden = decoder.hidden
+        with torch.no_grad():
+            zero = torch.zeros(decoder.rank, dtype=decoder.out.weight.dtype)
+            self.register_buffer("rest", self.hidden(zero))
+
+    def forward(self, q: Tensor) -> Tensor:
+        return torch.cat([self.hidden(q) - self.rest, q], dim=-1)
+
+
+@register_rule(Features)
+def _features_rule(module: Features, lanes: Lanes) -> Lanes:
+    inner = propagate(module.hidden, lanes)
+    moved = inner.values.clone()
+    moved[0] -= module.rest  # A constant: the real lane alone.
+    return concatenate([Lanes(moved, inner.plan, inner.filled), lanes])
+
+
+def shape_to_dict(shape: Shape) -> dict[str, Any]:
+    """The shape, ready for JSON."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(shape).items()}

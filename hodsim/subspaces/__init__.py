@@ -1,0 +1,19 @@
+"""Subspaces behind one protocol, one file each."""
+
+from __future__ import annotations
+
+from hodsim.subspaces.hod import HoD
+from hodsim.subspaces.pca import Linear, fit_pca, principal_components
+from hodsim.subspaces.quadratic import Quadratic, fit_quadratic
+from hodsim.subspaces.subspace import FeatureLanes, Subspace
+
+__all__ = [
+    "FeatureLanes",
+    "HoD",
+    "Linear",
+    "Quadratic",
+    "Subspace",
+    "fit_pca",
+    "fit_quadratic",
+    "principal_components",
+]

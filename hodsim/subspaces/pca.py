@@ -1,0 +1,71 @@
+"""The linear subspace of principal components: u = V q (Treuille, Lewis and Popovic 2006)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hodsim.errors import InputError
+from hodsim.subspaces.subspace import FeatureLanes, Subspace
+
+
+class Linear(Subspace):
+    """u = V q for a basis V (n_dofs, r) with orthonormal columns."""
+
+    kind = "pca"
+
+    def __init__(self, basis: np.ndarray) -> None:
+        self.basis = np.ascontiguousarray(basis, dtype=np.float64)
+        r = self.basis.shape[1]
+        self._eye, self._H, self._vve = np.eye(r), np.zeros((r, r, r)), np.zeros((r, r))
+
+    @property
+    def rank(self) -> int:
+        return self.basis.shape[1]
+
+    def features(self, q: np.ndarray) -> np.ndarray:
+        return q
+
+    def lanes(self, q: np.ndarray, v: np.ndarray | None = None, order: int = 1) -> FeatureLanes:
+        return FeatureLanes(
+            z=q,
+            J=self._eye,
+            H=self._H if order > 1 else None,
+            vv=None if v is None else np.zeros_like(q),
+            vve=self._vve if order > 2 else None,
+        )
+
+    def encode(self, u: np.ndarray) -> np.ndarray:
+        return u @ self.basis
+
+
+def principal_components(u: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
+    """The r leading principal directions (n_dofs, r) of poses u (n_poses, n_dofs), and all
+    singular values, largest first.
+
+    Poses are not centred: rest is u = 0, and it must stay in the subspace exactly.
+
+    Raises
+    ------
+    InputError
+        r is below 1 or exceeds what the poses span.
+    """
+    gram = u.T.astype(np.float64) @ u if len(u) > u.shape[1] else None
+    if gram is not None:
+        values, vectors = np.linalg.eigh(gram)
+        s, V = np.sqrt(np.maximum(values[::-1], 0.0)), vectors[:, ::-1]
+    else:
+        _, s, Vt = np.linalg.svd(u.astype(np.float64), full_matrices=False)
+        V = Vt.T
+    # The Gram matrix squares the condition number: directions below sqrt(eps) are rounding.
+    span = int((s > 1e-7 * s[0]).sum()) if s[0] > 0.0 else 0
+    if not 1 <= r <= span:
+        raise InputError(
+            f"rank: expected 1 to {span}, the directions that {len(u)} poses span; given {r}; "
+            "choose a smaller rank or more poses"
+        )
+    return np.ascontiguousarray(V[:, :r]), s
+
+
+def fit_pca(u: np.ndarray, r: int) -> Linear:
+    """PCA of rank r from poses u [m], shape (n_poses, n_dofs)."""
+    return Linear(principal_components(u, r)[0])
