@@ -112,9 +112,7 @@ def energy_density(law: str, F: Tensor, mu: float, lam: float) -> Tensor:
     def plain(s: Tensor) -> Tensor:
         square = (s**2).sum()
         return (
-            m / 2 * (square - 3)
-            + k / 2 * (s.prod() - alpha) ** 2
-            - m / 2 * torch.log(square + 1)
+            m / 2 * (square - 3) + k / 2 * (s.prod() - alpha) ** 2 - m / 2 * torch.log(square + 1)
         )
 
     return plain(s) - plain(torch.ones(3, dtype=F.dtype))

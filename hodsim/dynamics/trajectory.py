@@ -11,6 +11,7 @@ import numpy as np
 
 from hodsim.dynamics.newton import NewtonResult
 from hodsim.dynamics.schemes import Motion
+from hodsim.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,11 @@ def simulate(
     A step that does not converge raises `ConvergenceError`, or with `on_failure="stop"` ends the
     trajectory at the last good state and is told in `failure`. Nothing is ever kept from a step
     that failed. `progress(k)` is called after step k.
+
+    Raises `InputError` for another `on_failure`.
     """
+    if on_failure not in ("raise", "stop"):
+        raise InputError(f"on_failure: expected raise or stop, given {on_failure!r}; choose one")
     state = integrator.start() if start is None else start
     states, iterations, wall = [state], [], []
     failure = None

@@ -21,8 +21,9 @@ _AXES = np.eye(3)
 class _Torque:
     """f_i = w x (x_i - c), c the region's centroid, w = I^-1 tau with I = sum |r|^2 1 - r r^T.
 
-    I is the region's inertia at rest with unit weights, so that the total moment is tau exactly at
-    rest and as long as the region keeps its shape and its attitude to tau's axis.
+    I is the region's inertia at rest with unit weights. The total moment is tau exactly at rest,
+    and while the region turns as if rigid about tau, if that is one of its principal axes. Turned
+    by another rotation Q it is Q I Q^T I^-1 tau: the price of forces that are affine in u.
     """
 
     vertices: np.ndarray

@@ -1,0 +1,241 @@
+"""The same loads in full space and in subspaces, measured in one process, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hodsim.comparison.metrics import (
+    dofs_of,
+    error_over_time,
+    relative_rms,
+    tip_vertices,
+    travel,
+)
+from hodsim.comparison.spec import Spec
+from hodsim.dynamics import FullSpace, ReducedSpace, Trajectory, simulate
+from hodsim.errors import InputError
+from hodsim.fem import Body, Loads, body_of
+from hodsim.mesh import TetMesh
+from hodsim.scene import Scene
+from hodsim.subspaces import Model
+
+FULL = Spec("full")
+Progress = Callable[[str, int, int], None]  # label of the run, steps done, steps in all
+
+
+@dataclass(frozen=True)
+class Run:
+    """One motion, as reports give it. Errors and speed-up are against full space.
+
+    Attributes
+    ----------
+    scene, subspace, rank
+        What was run; `subspace` is "full", "pca", "quadratic" or "hod", `rank` None for full.
+    tip_position_error, tip_velocity_error
+        RMS over steps and tip vertices of the difference to full space over the RMS of the
+        full-space motion: 0.01 is 1 %. None where the run or its reference stopped early.
+    step_ms
+        Median wall time of a step [ms], one thread; None where no step was taken.
+    speedup
+        Median full-space step time over this one's.
+    newton_iterations
+        Mean over the steps.
+    converged
+        Whether every step converged; where not, the run stopped and `failure` says why.
+    label, formulation, terms, solver, integrator
+        How: terms of Newton's matrix kept, sparse solver ("dense" in a subspace), time scheme.
+    steps, step, dofs
+        Steps taken, their length [s], coordinates solved for.
+    position_error, velocity_error
+        As for the tip, but over all vertices, weighted by mass.
+    """
+
+    scene: str
+    subspace: str
+    rank: int | None
+    tip_position_error: float | None
+    tip_velocity_error: float | None
+    step_ms: float | None
+    speedup: float | None
+    newton_iterations: float | None
+    converged: bool
+    failure: str | None
+    label: str
+    formulation: str | None
+    terms: tuple[str, ...]
+    solver: str
+    integrator: str
+    steps: int
+    step: float
+    dofs: int
+    position_error: float | None
+    velocity_error: float | None
+    max_newton_iterations: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Play:
+    """Every run of one scene, with the motions themselves; arrays only, so processes can pass it.
+
+    `trajectories` go by the labels of `runs`, "full" first; `tip` holds vertex indices.
+    """
+
+    scene: Scene
+    mesh: TetMesh
+    free_vertices: np.ndarray
+    tip: np.ndarray
+    runs: tuple[Run, ...]
+    trajectories: Mapping[str, Trajectory]
+
+    @property
+    def tip_dofs(self) -> np.ndarray:
+        """Free degrees of freedom of the tip vertices, shape (3k,)."""
+        return dofs_of(self.free_vertices, self.tip)
+
+    def positions(self, label: str, frames: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Positions [m] of all vertices at some frames of a run, shape (k, n_vertices, 3).
+
+        A run that stopped early stays where it stopped.
+        """
+        motion = self.trajectories[label]
+        rows = np.minimum(frames, len(motion.times) - 1)
+        z = motion.z[rows]
+        u = z if motion.basis is None else z @ motion.basis.T
+        full = np.repeat(self.mesh.vertices[None], len(rows), axis=0)
+        full[:, self.free_vertices] += u.reshape(len(rows), -1, 3)
+        return full
+
+    def peak(self) -> int:
+        """Frame at which the tip's vertices are farthest from rest in full space (RMS)."""
+        u = self.trajectories[FULL.label].displacements(self.tip_dofs)
+        return int(np.argmax((u**2).sum(axis=1)))
+
+    def tip_travel(self) -> np.ndarray:
+        """Distance [m] of the tip's centroid from rest in full space, shape (T + 1,)."""
+        return travel(self.trajectories[FULL.label].displacements(self.tip_dofs))
+
+    def tip_error(self, label: str) -> np.ndarray:
+        """RMS tip error at each time over the RMS of the full-space motion, while both last."""
+        full = self.trajectories[FULL.label].displacements(self.tip_dofs)
+        mine = self.trajectories[label].displacements(self.tip_dofs)
+        return error_over_time(mine[: len(full)], full)
+
+
+def play(
+    scene: Scene,
+    model: Model | None,
+    specs: Sequence[Spec],
+    *,
+    steps: int | None = None,
+    solver: str = "auto",
+    progress: Progress | None = None,
+) -> Play:
+    """Simulate a scene in full space and in each of `specs`, and compare.
+
+    Full space is always run, first, as the reference. A run whose Newton's method fails ends
+    there and is reported with `converged` false. `steps` replaces the scene's own number.
+
+    Raises
+    ------
+    InputError
+        The scene cannot be built, the model is for another body, has not the rank, or is missing.
+    """
+    body = body_of(scene)
+    loads = Loads(body, scene.loads)
+    reduced = [spec for spec in dict.fromkeys(specs) if spec.kind != "full"]
+    if reduced and model is None:
+        raise InputError(f"model: expected one for {reduced[0].label}, given none; name its folder")
+    if model is not None:
+        model.check(body)
+    time = scene.time
+    total = time.steps if steps is None else steps
+    spaces: dict[Spec, FullSpace | ReducedSpace] = {
+        FULL: FullSpace(body, loads, time.step, time.integrator, scene.newton, solver)
+    }
+    for spec in reduced:
+        assert model is not None
+        subspace = model.subspace(spec.kind, spec.rank)
+        spaces[spec] = ReducedSpace(
+            body,
+            loads,
+            subspace,
+            time.step,
+            time.integrator,
+            spec.formulation,
+            spec.terms,
+            scene.newton,
+        )
+    motions: dict[str, Trajectory] = {}
+    runs = []
+    for spec, space in spaces.items():
+        told = None if progress is None else _told(progress, spec.label, total)
+        basis = None if isinstance(space, FullSpace) else space.subspace.basis
+        motions[spec.label] = simulate(space, total, basis=basis, on_failure="stop", progress=told)
+        runs.append(_measure(scene, body, spec, space, motions))
+    return Play(scene, body.mesh, body.free_vertices, tip_vertices(body), tuple(runs), motions)
+
+
+def _told(progress: Progress, label: str, total: int) -> Callable[[int], None]:
+    return lambda k: progress(label, k, total)
+
+
+def _measure(
+    scene: Scene,
+    body: Body,
+    spec: Spec,
+    space: FullSpace | ReducedSpace,
+    motions: Mapping[str, Trajectory],
+) -> Run:
+    full, mine = motions[FULL.label], motions[spec.label]
+    tip = dofs_of(body.free_vertices, tip_vertices(body))
+    mass = np.asarray(body.mass.sum(axis=1)).ravel()
+    errors: list[float | None] = [None] * 4
+    if full.converged and mine.converged:
+        found = (
+            relative_rms(mine.displacements(tip), full.displacements(tip)),
+            relative_rms(mine.velocities(tip), full.velocities(tip)),
+            relative_rms(mine.displacements(), full.displacements(), mass),
+            relative_rms(mine.velocities(), full.velocities(), mass),
+        )
+        errors = [x if np.isfinite(x) else None for x in found]
+    taken = len(mine.step_ms)
+    step_ms = float(np.median(mine.step_ms)) if taken else None
+    full_ms = float(np.median(full.step_ms)) if len(full.step_ms) else None
+    if isinstance(space, FullSpace):
+        formulation, terms, solver = None, (), space.factorization.name
+        rank, dofs = None, body.n_dofs
+    else:
+        formulation, solver = spec.formulation, "dense"
+        terms = tuple(k for k in ("second", "third") if getattr(spec.terms, k))
+        rank = dofs = space.subspace.rank
+    return Run(
+        scene=scene.name,
+        subspace=spec.kind,
+        rank=rank,
+        tip_position_error=errors[0],
+        tip_velocity_error=errors[1],
+        step_ms=step_ms,
+        speedup=full_ms / step_ms if full_ms and step_ms else None,
+        newton_iterations=float(np.mean(mine.iterations)) if taken else None,
+        converged=mine.converged,
+        failure=mine.failure,
+        label=spec.label,
+        formulation=formulation,
+        terms=terms,
+        solver=solver,
+        integrator=scene.time.integrator,
+        steps=taken,
+        step=scene.time.step,
+        dofs=dofs,
+        position_error=errors[2],
+        velocity_error=errors[3],
+        max_newton_iterations=int(mine.iterations.max()) if taken else None,
+    )

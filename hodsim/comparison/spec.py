@@ -1,0 +1,73 @@
+"""How a body is simulated in one run of a comparison: in full, or in which subspace and how."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hodsim.dynamics import Terms
+from hodsim.errors import InputError
+from hodsim.subspaces import KINDS
+
+FORMULATIONS = ("lagrangian", "incremental")
+_FORM = re.compile(r"([a-z]+)(?:-([0-9]+))?")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One way to simulate a body.
+
+    `kind` is "full" or a subspace ("hod", "pca", "quadratic"), `rank` its number of coordinates
+    (None: the model's own). `formulation` and `terms` are `ReducedSpace`'s. Raises `InputError`.
+    """
+
+    kind: str
+    rank: int | None = None
+    formulation: str = "lagrangian"
+    terms: Terms = field(default_factory=Terms)
+
+    def __post_init__(self) -> None:
+        kinds = ("full", *KINDS)
+        if self.kind not in kinds:
+            raise InputError(
+                f"subspace: expected one of {', '.join(kinds)}, with a rank if any, "
+                f"such as pca-12; given {self.kind!r}"
+            )
+        if self.rank is not None and (self.kind == "full" or self.rank < 1):
+            wanted = "no rank for full" if self.kind == "full" else "a rank of at least 1"
+            raise InputError(f"subspace: expected {wanted}, given {self.kind}-{self.rank}")
+        if self.formulation not in FORMULATIONS:
+            raise InputError(
+                f"formulation: expected {' or '.join(FORMULATIONS)}, given {self.formulation!r}"
+            )
+
+    @property
+    def label(self) -> str:
+        """A name for tables and plots: "pca-12", "hod-6 without third", "hod-6 incremental"."""
+        name = self.kind if self.rank is None else f"{self.kind}-{self.rank}"
+        lost = [k for k in ("second", "third") if not getattr(self.terms, k)]
+        variant = [self.formulation] if self.formulation != "lagrangian" else []
+        return " ".join([name, *variant, *([f"without {' and '.join(lost)}"] if lost else [])])
+
+
+def parse_spec(text: str, formulation: str = "lagrangian", terms: Terms | None = None) -> Spec:
+    """The spec that a short name says: "full", "pca-12", "hod" (of the model's own rank).
+
+    Raises `InputError` for another form, an unknown subspace, or a rank below 1.
+    """
+    match = _FORM.fullmatch(text.strip().lower())
+    if match is None:
+        raise InputError(
+            f"subspace: expected a name such as full, pca-12, quadratic-6 or hod-6; given {text!r}"
+        )
+    kind, rank = match[1], None if match[2] is None else int(match[2])
+    if kind == "full":
+        return Spec(kind, rank)
+    return Spec(kind, rank, formulation, terms or Terms())
+
+
+def parse_specs(texts: str | Sequence[str], formulation: str = "lagrangian") -> tuple[Spec, ...]:
+    """Specs of a list of short names, or of one string with commas; each named once."""
+    parts = texts.split(",") if isinstance(texts, str) else texts
+    return tuple(dict.fromkeys(parse_spec(part, formulation) for part in parts if part.strip()))

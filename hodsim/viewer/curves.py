@@ -1,0 +1,71 @@
+"""Errors against time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hodsim.files import atomic
+
+# Okabe and Ito's colours, which the colour-blind tell apart; dashes help in print.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
+_DASHES = ("-", "--", "-.", ":")
+# Nothing smaller than this is drawn: at rest the error is 0, which a log axis cannot show.
+_LEAST = 1e-5
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Relative error at times [s]; both of shape (k,)."""
+
+    times: np.ndarray
+    error: np.ndarray
+
+
+def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> None:
+    """Tip error against time, a panel for each scene and a line for each subspace, log axis."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    columns = min(len(panels), 3)
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.2 * columns + 0.6, 3.4 * lines + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
+    handles = {}
+    for axes, (scene, curves) in zip(grid.flat, panels.items(), strict=False):
+        for label, curve in curves.items():
+            k = labels.index(label)
+            drawn = np.where(curve.error > _LEAST, curve.error, np.nan)
+            (handles[label],) = axes.plot(
+                curve.times,
+                100.0 * drawn,
+                color=COLOURS[k % len(COLOURS)],
+                linestyle=_DASHES[k % len(_DASHES)],
+                linewidth=1.6,
+                label=label,
+            )
+        axes.set(title=scene, yscale="log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
+        axes.set_xlabel("time [s]")
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("tip error [% of RMS tip motion]")
+    figure.legend(
+        [handles[k] for k in labels],
+        labels,
+        loc="outside upper center",
+        ncols=min(len(labels), 6),
+        frameon=False,
+    )
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
