@@ -10,7 +10,7 @@ from hodsim.comparison.metrics import (
     travel,
     turn,
 )
-from hodsim.comparison.runs import FULL, Play, Run, play
+from hodsim.comparison.runs import FULL, Play, Run, play, space_of
 from hodsim.comparison.spec import FORMULATIONS, Spec, parse_spec, parse_specs
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "parse_specs",
     "play",
     "relative_rms",
+    "space_of",
     "tip_vertices",
     "travel",
     "turn",

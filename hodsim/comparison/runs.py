@@ -149,30 +149,11 @@ def play(
         The scene cannot be built, the model is for another body, has not the rank, or is missing.
     """
     body = body_of(scene)
-    loads = Loads(body, scene.loads)
     reduced = [spec for spec in dict.fromkeys(specs) if spec.kind != "full"]
-    if reduced and model is None:
-        raise InputError(f"model: expected one for {reduced[0].label}, given none; name its folder")
     if model is not None:
         model.check(body)
-    time = scene.time
-    total = time.steps if steps is None else steps
-    spaces: dict[Spec, FullSpace | ReducedSpace] = {
-        FULL: FullSpace(body, loads, time.step, time.integrator, scene.newton, solver)
-    }
-    for spec in reduced:
-        assert model is not None
-        subspace = model.subspace(spec.kind, spec.rank)
-        spaces[spec] = ReducedSpace(
-            body,
-            loads,
-            subspace,
-            time.step,
-            time.integrator,
-            spec.formulation,
-            spec.terms,
-            scene.newton,
-        )
+    total = scene.time.steps if steps is None else steps
+    spaces = {spec: space_of(scene, body, spec, model, solver) for spec in (FULL, *reduced)}
     motions: dict[str, Trajectory] = {}
     runs = []
     for spec, space in spaces.items():
@@ -181,6 +162,34 @@ def play(
         motions[spec.label] = simulate(space, total, basis=basis, on_failure="stop", progress=told)
         runs.append(_measure(scene, body, spec, space, motions))
     return Play(scene, body.mesh, body.free_vertices, tip_vertices(body), tuple(runs), motions)
+
+
+def space_of(
+    scene: Scene, body: Body, spec: Spec, model: Model | None, solver: str = "auto"
+) -> FullSpace | ReducedSpace:
+    """The integrator of one spec for a scene's loads on its body.
+
+    The model is taken to be for this body: see `Model.check`. Raises `InputError` for a rank that
+    it does not have, or none given where one is needed.
+    """
+    time, loads = scene.time, Loads(body, scene.loads)
+    if spec.kind == "full":
+        return FullSpace(body, loads, time.step, time.integrator, scene.newton, solver)
+    if model is None:
+        raise InputError(
+            f"model: expected one for {spec.label}, given none; name its folder by --model or in "
+            "the scene's [subspace]"
+        )
+    return ReducedSpace(
+        body,
+        loads,
+        model.subspace(spec.kind, spec.rank),
+        time.step,
+        time.integrator,
+        spec.formulation,
+        spec.terms,
+        scene.newton,
+    )
 
 
 def _told(progress: Progress, label: str, total: int) -> Callable[[int], None]:
@@ -209,13 +218,9 @@ def _measure(
     taken = len(mine.step_ms)
     step_ms = float(np.median(mine.step_ms)) if taken else None
     full_ms = float(np.median(full.step_ms)) if len(full.step_ms) else None
-    if isinstance(space, FullSpace):
-        formulation, terms, solver = None, (), space.factorization.name
-        rank, dofs = None, body.n_dofs
-    else:
-        formulation, solver = spec.formulation, "dense"
-        terms = tuple(k for k in ("second", "third") if getattr(spec.terms, k))
-        rank = dofs = space.subspace.rank
+    reduced = isinstance(space, ReducedSpace)
+    kept = tuple(k for k in ("second", "third") if getattr(spec.terms, k))
+    rank = space.subspace.rank if isinstance(space, ReducedSpace) else None
     return Run(
         scene=scene.name,
         subspace=spec.kind,
@@ -228,13 +233,13 @@ def _measure(
         converged=mine.converged,
         failure=mine.failure,
         label=spec.label,
-        formulation=formulation,
-        terms=terms,
-        solver=solver,
+        formulation=spec.formulation if reduced else None,
+        terms=kept if reduced else (),
+        solver="dense" if isinstance(space, ReducedSpace) else space.factorization.name,
         integrator=scene.time.integrator,
         steps=taken,
         step=scene.time.step,
-        dofs=dofs,
+        dofs=rank or body.n_dofs,
         position_error=errors[2],
         velocity_error=errors[3],
         max_newton_iterations=int(mine.iterations.max()) if taken else None,

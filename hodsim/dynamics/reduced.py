@@ -83,6 +83,7 @@ class ReducedSpace:
         B = subspace.basis
         self.loads = loads.reduce(B)
         self.mass, self.damping = B.T @ (body.mass @ B), B.T @ (body.damping @ B)
+        self._gram = B.T @ B
 
     def start(self, q: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
         """The state at t = 0: latent coordinates q and rates q' [1/s], rest unless given."""
@@ -101,7 +102,12 @@ class ReducedSpace:
         guess = motion.x + self.h * motion.v
         spec = self.spec
         result = newton(
-            step.residual, step.directions, guess, spec.tolerance, spec.max_iterations
+            step.residual,
+            step.directions,
+            guess,
+            spec.tolerance,
+            spec.max_iterations,
+            step.rounding(guess),
         )
         return step.after(result.x), result
 
@@ -117,6 +123,7 @@ class _Step:
         if state.features is not None:
             self.z_rates = rates(space.integrator, state.features, space.h)
         self.p, self.G = space.loads.at(self.t)
+        self._seen: tuple[np.ndarray, FeatureLanes, np.ndarray] | None = None
 
     def _kinematics(self, at: FeatureLanes, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """z' and z'' at q."""
@@ -132,21 +139,34 @@ class _Step:
             return self.space.subspace.lanes(q, None, min(order, 2))
         return self.space.subspace.lanes(q, self.q_rates.first(q), order)
 
-    def _forces(self, at: FeatureLanes, q: np.ndarray, f_int: np.ndarray) -> list[np.ndarray]:
+    def _forces(self, at: FeatureLanes, q: np.ndarray, f_int: np.ndarray) -> np.ndarray:
+        """The forces that balance in R, (4, w): inertia, damping, elasticity, loads."""
         space = self.space
         dz, ddz = self._kinematics(at, q)
-        return [
-            space.mass @ ddz,
-            space.damping @ dz,
-            space.subspace.basis.T @ f_int,
-            -(self.p + self.G @ at.z),
-        ]
+        elastic = f_int @ space.subspace.basis
+        return np.stack(
+            [space.mass @ ddz, space.damping @ dz, elastic, -(self.p + self.G @ at.z)]
+        )
+
+    def _at(self, q: np.ndarray) -> tuple[FeatureLanes, np.ndarray]:
+        """Lanes and forces at q; the last q's are kept, for the matrix and the end of the step."""
+        if self._seen is None or self._seen[0] is not q:
+            at = self._lanes(q, 1)
+            f_int = self.space.body.force(self.space.subspace.basis @ at.z)
+            self._seen = q, at, self._forces(at, q, f_int)
+        return self._seen[1:]
+
+    def rounding(self, q: np.ndarray) -> float:
+        """|g| that rounding of the internal force alone can make: |B J| times its noise."""
+        space = self.space
+        at, _ = self._at(q)
+        stretch = float(np.sqrt(np.vdot(at.J, space._gram @ at.J)))
+        return stretch * space.body.force_noise(space.subspace.basis @ at.z)
 
     def residual(self, q: np.ndarray) -> tuple[np.ndarray, float]:
-        at = self._lanes(q, 1)
-        f_int = self.space.body.force(self.space.subspace.basis @ at.z)
-        forces = [at.J.T @ f for f in self._forces(at, q, f_int)]
-        return sum(forces[1:], forces[0]), float(sum(np.linalg.norm(f) for f in forces))
+        at, forces = self._at(q)
+        parts = forces @ at.J
+        return parts.sum(axis=0), float(np.sqrt((parts * parts).sum(axis=1)).sum())
 
     def directions(self, q: np.ndarray, g: np.ndarray) -> Iterator[np.ndarray]:
         """Newton's direction with the terms asked for; then with J alone, whose matrix is
@@ -169,32 +189,32 @@ class _Step:
         dz'_i = c J e_i + D^2 z[q', e_i] (the first term alone in the incremental form).
         """
         space = self.space
-        B = space.subspace.basis
+        _, forces = self._at(q)
         at = self._lanes(q, terms.order)
         J = at.J
-        f_int, data = space.body.elastic.force_and_stiffness(B @ at.z)
-        K = B.T @ (space.body.pattern.matrix(data) @ (B @ J)) - self.G @ J
+        B = space.subspace.basis
         c = self.q_rates.c
         ddz, dz = c * c * J, c * J
         if self.z_rates is None and terms.second:
             assert at.H is not None
             v = self.q_rates.first(q)
             a = self.q_rates.second(v)
-            ve = np.tensordot(v, at.H, 1).T  # D^2 z[q', e_i], (w, r)
-            ae = np.tensordot(a, at.H, 1).T
+            ve = (v @ at.H.reshape(len(v), -1)).reshape(J.T.shape).T  # D^2 z[q', e_i], (w, r)
+            ae = (a @ at.H.reshape(len(a), -1)).reshape(J.T.shape).T
             ddz, dz = ddz + ae + 2.0 * c * ve, dz + ve
         if self.z_rates is None and terms.third:
             assert at.vve is not None
             ddz = ddz + at.vve.T
-        A = J.T @ (space.mass @ ddz + space.damping @ dz + K)
+        A = J.T @ (space.mass @ ddz + space.damping @ dz - self.G @ J)
+        A += space.body.elastic.projected_stiffness(B @ at.z, B @ J)
         if terms.second:
             assert at.H is not None
-            A = A + at.H @ sum(self._forces(at, q, f_int))
-        return np.asarray(A)
+            A += at.H @ forces.sum(axis=0)
+        return A
 
     def after(self, q: np.ndarray) -> State:
         """The state at the end of the step."""
-        at = self._lanes(q, 1)
+        at, _ = self._at(q)
         dz, _ = self._kinematics(at, q)
         motion = self.state.motion.then(q, self.q_rates.first(q))
         features = self.state.features

@@ -39,11 +39,11 @@ class Rates:
     beta: np.ndarray
 
     def first(self, x: np.ndarray) -> np.ndarray:
-        """x' where the coordinates are x."""  # noqa: D403
+        """Rate x' where the coordinates are x."""
         return self.c * x - self.alpha
 
     def second(self, v: np.ndarray) -> np.ndarray:
-        """x'' where the rate is v."""  # noqa: D403
+        """Second rate x'' where the rate is v."""
         return self.c * v - self.beta
 
 

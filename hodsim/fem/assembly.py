@@ -115,9 +115,11 @@ class Assembly:
             wp.array(a, dtype=real),
             wp.array(b, dtype=real),
         ]
+        self._common, self._kernels = common, element_kernels(law)
+        self._pushed: dict[int, tuple[Any, np.ndarray, np.ndarray, np.ndarray]] = {}
         element_f = wp.empty((m, 4), dtype=vec, device="cpu")
         element_k = wp.empty((m, 4, 4), dtype=mat, device="cpu")
-        kernels = element_kernels(law)
+        kernels = self._kernels
 
         def record(kernel: Any, dim: int, inputs: list[Any]) -> Any:
             return wp.launch(kernel, dim=dim, inputs=inputs, device="cpu", record_cmd=True)
@@ -179,3 +181,29 @@ class Assembly:
         self._sum_forces.launch()
         self._sum_blocks.launch()
         return self._forces.copy(), self._data
+
+    def projected_stiffness(self, u: np.ndarray, U: np.ndarray) -> np.ndarray:
+        """U^T K(u) U [N/m], (r, r), for directions U (3n, r), tet by tet: K is never assembled."""
+        r = U.shape[1]
+        if r not in self._pushed:
+            m = len(self._energy)
+            dF, dP = np.empty((r, m, 9)), np.empty((r, m, 9))
+            directions = np.zeros((len(self._x), r, 3))
+            run = wp.launch(
+                self._kernels.strain_and_stress,
+                dim=m,
+                inputs=[
+                    *self._common,
+                    share(directions, vec),
+                    share(dF.reshape(r, m, 3, 3), mat),
+                    share(dP.reshape(r, m, 3, 3), mat),
+                ],
+                device="cpu",
+                record_cmd=True,
+            )
+            self._pushed[r] = run, directions, dF.reshape(r, -1), dP.reshape(r, -1)
+        run, directions, strain, stress = self._pushed[r]
+        self._place(u)
+        directions[self._keep] = U.reshape(-1, 3, r).transpose(0, 2, 1)
+        run.launch()
+        return np.asarray(strain @ stress.T)

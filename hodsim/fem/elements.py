@@ -26,6 +26,7 @@ class ElementKernels:
     energy: Any
     force: Any
     force_and_stiffness: Any
+    strain_and_stress: Any
 
 
 @wp.func
@@ -135,7 +136,37 @@ def element_kernels(law: str) -> ElementKernels:
         blocks[e, 2, 0] = -sum2
         blocks[e, 3, 0] = -sum3
 
-    return ElementKernels(energy, force, force_and_stiffness)
+    @wp.kernel(module="unique", enable_backward=False)
+    def strain_and_stress(
+        x: wp.array(dtype=vec),
+        tets: wp.array(dtype=wp.vec4i),
+        inverse: wp.array(dtype=mat),
+        volume: wp.array(dtype=real),
+        a: wp.array(dtype=real),
+        b: wp.array(dtype=real),
+        directions: wp.array2d(dtype=vec),
+        dF: wp.array2d(dtype=mat),
+        dP: wp.array2d(dtype=mat),
+    ):
+        """dF and V dP of every tet for displacement directions (n_vertices, r): their products
+        over all tets are U^T K U, with no stiffness matrix made."""
+        e = wp.tid()
+        B = inverse[e]
+        tet = tets[e]
+        F = gradient(x, tet, B)
+        X = shared(F, a[e], b[e])
+        for i in range(directions.shape[1]):
+            o = directions[tet[0], i]
+            D = (
+                wp.matrix_from_cols(
+                    directions[tet[1], i] - o, directions[tet[2], i] - o, directions[tet[3], i] - o
+                )
+                * B
+            )
+            dF[i, e] = D
+            dP[i, e] = volume[e] * tangent(F, X, D, a[e], b[e])
+
+    return ElementKernels(energy, force, force_and_stiffness, strain_and_stress)
 
 
 @wp.kernel(module="unique", enable_backward=False)

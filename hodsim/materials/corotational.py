@@ -19,14 +19,10 @@ def shared(F: Any, mu: Any, lam: Any):
     U = F
     V = F
     _s = wp.vector(F[0, 0], F[0, 0], F[0, 0])
+    # U and V are proper rotations, and the smallest singular value has the sign of det F
+    # (McAdams et al. 2011), so that an inverted F needs no mending here.
     U, _s, V = wp.svd3(F)
-    one = F.dtype(1.0)
-    # svd3's singular values come with U and V proper or not: mend the smallest direction.
-    sign = one
-    if wp.determinant(U) * wp.determinant(V) < F.dtype(0.0):
-        sign = -one
-    flip = wp.diag(wp.vector(one, one, sign))
-    return U * flip * wp.transpose(V)
+    return U * wp.transpose(V)
 
 
 @wp.func

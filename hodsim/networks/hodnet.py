@@ -25,15 +25,16 @@ ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {
 class Shape:
     """The sizes that make a HoD-Net.
 
-    `n_dofs` displacements, `rank` latent coordinates; the decoder's hidden widths `decoder`; the
-    encoder first projects linearly onto `projected` numbers and then has hidden widths `encoder`.
+    `n_dofs` displacements and `rank` latent coordinates; the hidden widths of `encoder` and
+    `decoder`; and `projected`, the width of the linear layers next to the displacements, which
+    bounds what a decoded pose can cost: everything nonlinear happens in so many numbers.
     Raises `InputError` for sizes below 1 or an unknown activation.
     """
 
     n_dofs: int
     rank: int = 6
-    decoder: tuple[int, ...] = (64, 64)
-    encoder: tuple[int, ...] = (128, 128)
+    decoder: tuple[int, ...] = (128, 128)
+    encoder: tuple[int, ...] = (256, 256)
     projected: int = 40
     activation: str = "silu"
 
@@ -50,7 +51,7 @@ class Shape:
 
 
 class Decoder(nn.Module):
-    """u = f(q) = B z(q), z(q) = [h(q) - h(0), q]: hidden layers h, a linear skip, one linear B.
+    """u = f(q) = B z(q), z(q) = W [h(q) - h(0), q]: hidden layers h, a linear skip, two linears.
 
     Subtracting h(0) makes f(0) = 0 exact in floating point, so that an unloaded body stays put.
     """
@@ -58,13 +59,19 @@ class Decoder(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.hidden = _hidden(shape.rank, shape.decoder, shape.activation)
-        self.out = nn.Linear(shape.decoder[-1] + shape.rank, shape.n_dofs, bias=False)
+        self.mix = nn.Linear(shape.decoder[-1] + shape.rank, shape.projected, bias=False)
+        self.out = nn.Linear(shape.projected, shape.n_dofs, bias=False)
         self.rank = shape.rank
 
     def features(self, q: Tensor) -> Tensor:
-        """z(q), shape (..., w), w = last hidden width + rank."""
-        rest = self.hidden(torch.zeros_like(q[..., :1, :]) if q.ndim > 1 else torch.zeros_like(q))
-        return torch.cat([self.hidden(q) - rest, q], dim=-1)
+        """z(q), shape (..., projected)."""
+        z: Tensor = self.mix(torch.cat([self.hidden(q) - self.rest(), q], dim=-1))
+        return z
+
+    def rest(self) -> Tensor:
+        """h(0), the hidden layers' answer to rest."""
+        h: Tensor = self.hidden(torch.zeros_like(self.mix.weight[0, : self.rank]))
+        return h
 
     def forward(self, q: Tensor) -> Tensor:
         out: Tensor = self.out(self.features(q))
@@ -84,7 +91,7 @@ class Encoder(nn.Module):
 
     def latent(self, p: Tensor) -> Tensor:
         """q (..., r) of projected displacements p (..., projected)."""
-        rest = self.hidden(torch.zeros_like(p[..., :1, :]) if p.ndim > 1 else torch.zeros_like(p))
+        rest = self.hidden(torch.zeros_like(self.skip.weight[0]))
         q: Tensor = self.skip(p) + self.head(self.hidden(p) - rest)
         return q
 
@@ -114,17 +121,16 @@ def _hidden(n: int, widths: Sequence[int], activation: str) -> nn.Sequential:
 
 
 class Features(nn.Module):
-    """The decoder up to its last linear layer, q -> z(q), for derivatives at the hidden width."""
+    """The decoder up to its last linear layer, q -> z(q), for derivatives at its narrow width."""
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
-        self.hidden = decoder.hidden
-        with torch.no_grad():
-            zero = torch.zeros(decoder.rank, dtype=decoder.out.weight.dtype)
-            self.register_buffer("rest", self.hidden(zero))
+        self.hidden, self.mix = decoder.hidden, decoder.mix
+        self.register_buffer("rest", decoder.rest().detach())
 
     def forward(self, q: Tensor) -> Tensor:
-        return torch.cat([self.hidden(q) - self.rest, q], dim=-1)
+        z: Tensor = self.mix(torch.cat([self.hidden(q) - self.rest, q], dim=-1))
+        return z
 
 
 @register_rule(Features)
@@ -132,7 +138,7 @@ def _features_rule(module: Features, lanes: Lanes) -> Lanes:
     inner = propagate(module.hidden, lanes)
     moved = inner.values.clone()
     moved[0] -= module.rest  # A constant: the real lane alone.
-    return concatenate([Lanes(moved, inner.plan, inner.filled), lanes])
+    return propagate(module.mix, concatenate([Lanes(moved, inner.plan, inner.filled), lanes]))
 
 
 def shape_to_dict(shape: Shape) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Bodies side by side, coloured by their error, as a picture or a film, drawn by matplotlib.
 
-Good for the surfaces of a few thousand triangles, on any machine: no display, no OpenGL.
+Good for the surfaces of a few thousand triangles, on any machine: no display, no OpenGL. Triangles
+are projected orthographically and painted back to front, so a metre has one length everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,22 @@ from hodsim.files import atomic
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAP = "cividis"  # evenly bright steps, and the same for a colour-blind eye
-_VIEW = {"elev": 18.0, "azim": -62.0}
-_LIGHT = np.array([0.35, -0.75, 0.56])  # from the viewer's side, above
-_AMBIENT = 0.45
-_GHOST = "#3a3a3a"
+MAP = "YlOrRd"  # evenly bright steps from pale (no error) on; safe for the colour-blind
+_AZIMUTH, _ELEVATION = np.radians(-48.0), np.radians(20.0)
+_EYE = np.array(
+    [
+        np.cos(_ELEVATION) * np.cos(_AZIMUTH),
+        np.cos(_ELEVATION) * np.sin(_AZIMUTH),
+        np.sin(_ELEVATION),
+    ]
+)
+_RIGHT = np.array([-np.sin(_AZIMUTH), np.cos(_AZIMUTH), 0.0])
+_UP = np.cross(_EYE, _RIGHT)
+_LIGHT = np.array([0.47, -0.58, 0.67])
+_AMBIENT = 0.6
+_GHOST = "#005f9e"
+# Inches.
+_PANEL, _MARGIN, _HEAD, _FOOT, _BAR = 2.7, 0.12, 0.42, 0.55, 1.25
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Row:
     """One scene: its panels, the first of which is the truth the others are measured against.
 
     `surface` holds the boundary triangles (m, 3), `times` the frames' times [s], shape (k,). All
-    panels of all rows have the same number of frames.
+    panels of a row have the same number of frames.
     """
 
     title: str
@@ -54,7 +66,7 @@ def side_by_side(path: str | Path, rows: Sequence[Row], frames: Sequence[int]) -
     first panel's body is drawn over the others. Raises `InputError` for rows of unequal length.
     """
     drawing = _Drawing(rows, [[frame] for frame in frames])
-    drawing.show(list(frames))
+    drawing.show(frames)
     with atomic(path) as temporary:
         drawing.figure.savefig(temporary, dpi=150)
 
@@ -62,29 +74,27 @@ def side_by_side(path: str | Path, rows: Sequence[Row], frames: Sequence[int]) -
 def animation(
     path: str | Path,
     rows: Sequence[Row],
-    fps: float = 12.5,
+    fps: int = 12,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """A film (gif) of all frames, drawn as `side_by_side` is. `progress(done, total)` is told."""
-    from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.animation import PillowWriter
 
     count = len(rows[0].times)
     drawing = _Drawing(rows, [range(count)] * len(rows))
-    film = FuncAnimation(
-        drawing.figure,
-        lambda k: drawing.show([k] * len(rows)),
-        frames=count,
-        init_func=lambda: [],
-    )
-    told = None if progress is None else lambda k, n: progress(k + 1, n or count)
-    with atomic(path) as temporary:
-        film.save(str(temporary), writer=PillowWriter(fps=fps), dpi=72, progress_callback=told)
+    writer = PillowWriter(fps=fps)
+    with atomic(path) as temporary, writer.saving(drawing.figure, str(temporary), dpi=64):
+        for k in range(count):
+            drawing.show([k] * len(rows))
+            writer.grab_frame()
+            if progress is not None:
+                progress(k + 1, count)
 
 
 class _Drawing:
-    """A figure with one row of panels a scene, and a colour bar that all share."""
+    """A figure with one line of panels a scene, and a colour bar and a scale that all share."""
 
-    def __init__(self, rows: Sequence[Row], used: Sequence[Sequence[int]]) -> None:
+    def __init__(self, rows: Sequence[Row], used: Sequence[Iterable[int]]) -> None:
         from matplotlib import colormaps
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.cm import ScalarMappable
@@ -95,50 +105,70 @@ class _Drawing:
         if len(columns) != 1 or not min(columns):
             raise InputError("picture: expected rows of one and the same number of panels")
         self.rows, n = rows, columns.pop()
-        largest = max(
-            _errors(row, panel, frame).max()
-            for row, frames in zip(rows, used, strict=True)
-            for panel in row.panels
-            for frame in frames
-        )
+        boxes, errors = [], []
+        for row, frames in zip(rows, used, strict=True):
+            chosen = list(frames)
+            boxes.append(_box(row, chosen))
+            errors += [_errors(row, p, f).max() for p in row.panels for f in chosen]
+        largest = float(max(errors))
         self.norm = Normalize(0.0, largest if largest > 0.0 else 1.0)
         self.map = colormaps[MAP]
-        boxes = [_box(row, frames) for row, frames in zip(rows, used, strict=True)]
-        heights = [_aspect(*box) for box in boxes]
-        width = 2.9 * n + 1.3
-        tall = 2.9 * sum(heights) + 0.45 * len(rows) + 0.45
+
+        metre = (_PANEL - 2 * _MARGIN) / max(high[0] - low[0] for low, high in boxes)  # inches
+        heights = [metre * (high[1] - low[1]) + 2 * _MARGIN for low, high in boxes]
+        width = _PANEL * n + _BAR
+        tall = sum(heights) + _HEAD * (len(rows) + 1) + _FOOT
         self.figure: Figure = Figure(figsize=(width, tall))
         FigureCanvasAgg(self.figure)
+
+        def write(x: float, y: float, text: str, **style: Any) -> Any:
+            return self.figure.text(x / width, y / tall, text, **style)
+
+        for j, panel in enumerate(rows[0].panels):
+            at = (_PANEL * (j + 0.5), tall - 0.3)
+            write(*at, panel.title, fontsize=13, weight="bold", ha="center")
         self.axes: list[list[Any]] = []
         self.labels: list[Any] = []
-        top = 1.0 - 0.4 / tall
-        for row, box, height in zip(rows, boxes, heights, strict=True):
-            above, h = 0.45 / tall, 2.9 * height / tall
-            self.labels.append(
-                self.figure.text(0.2 / width, top - 0.3 / tall, "", fontsize=12, weight="bold")
-            )
+        y = tall - _HEAD
+        for (low, upper), height in zip(boxes, heights, strict=True):
+            self.labels.append(write(_MARGIN, y - 0.28, "", fontsize=11))
+            y -= _HEAD + height
+            middle = (low + upper) / 2
+            half = np.array([_PANEL, height]) / (2 * metre)
             line = []
-            for j, panel in enumerate(row.panels):
-                place = (2.9 * j / width, top - above - h, 2.9 / width, h)
-                axes = self.figure.add_axes(place, projection="3d", computed_zorder=False)
-                _frame(axes, *box)
+            for j in range(n):
+                place = (_PANEL * j / width, y / tall, _PANEL / width, height / tall)
+                axes = self.figure.add_axes(place)
+                axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
+                axes.set_ylim(middle[1] - half[1], middle[1] + half[1])
+                axes.set_axis_off()
                 line.append(axes)
-                if row is rows[0]:
-                    self.figure.text(
-                        2.9 * (j + 0.5) / width,
-                        1.0 - 0.3 / tall,
-                        panel.title,
-                        fontsize=13,
-                        weight="bold",
-                        ha="center",
-                    )
             self.axes.append(line)
-            top -= above + h
-        bar = self.figure.add_axes((1.0 - 1.15 / width, 0.14, 0.2 / width, 0.72))
+        self._scale(metre, width, tall)
+        if n > 1:
+            said = f"lines: outline of the body in {rows[0].panels[0].title}"
+            write(_PANEL, 0.2, said, fontsize=10, color=_GHOST)
+        high = tall - _FOOT - _HEAD - 0.2
+        bar = self.figure.add_axes(
+            ((width - _BAR + 0.15) / width, (_FOOT + 0.1) / tall, 0.2 / width, high / tall)
+        )
         shown = self.figure.colorbar(ScalarMappable(self.norm, self.map), cax=bar)
-        shown.set_label("distance from full space [m]", fontsize=11)
+        shown.set_label(f"distance from {rows[0].panels[0].title} [m]", fontsize=11)
 
-    def show(self, frames: Sequence[int]) -> list[Any]:
+    def _scale(self, metre: float, width: float, tall: float) -> None:
+        """A bar of a round length below the first panel."""
+        from matplotlib.lines import Line2D
+
+        most = (_PANEL / 2) / metre
+        power = 10.0 ** np.floor(np.log10(most))
+        length = float(power * max(k for k in (1, 2, 5) if k * power <= most))
+        x, y = 2 * _MARGIN, 0.25
+        ends = ([x / width, (x + length * metre) / width], [y / tall, y / tall])
+        self.figure.add_artist(Line2D(*ends, color="black", linewidth=2.5, solid_capstyle="butt"))
+        at = ((x + length * metre + 0.08) / width, y / tall)
+        self.figure.text(*at, f"{length:g} m", fontsize=10, va="center")
+
+    def show(self, frames: Sequence[int]) -> None:
         """Draw frame `frames[i]` of row i."""
         for row, line, label, frame in zip(self.rows, self.axes, self.labels, frames, strict=True):
             label.set_text(f"{row.title}, t = {row.times[frame]:.2f} s")
@@ -149,20 +179,28 @@ class _Drawing:
                 self._body(axes, row.surface, panel.positions[frame], _errors(row, panel, frame))
                 if j:
                     _outline(axes, row.surface, truth)
-        return []
 
     def _body(self, axes: Any, surface: np.ndarray, x: np.ndarray, error: np.ndarray) -> None:
-        from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+        from matplotlib.collections import PolyCollection
 
-        corners = x[surface]
-        normals = _normals(corners)
-        light = _AMBIENT + (1.0 - _AMBIENT) * np.maximum(normals @ _LIGHT, 0.0)
-        colours = self.map(self.norm(error[surface].mean(axis=1)))
+        normals = _normals(x[surface])
+        front = np.flatnonzero(normals @ _EYE > 0.0)
+        order = front[np.argsort((x[surface[front]] @ _EYE).mean(axis=1))]
+        light = _AMBIENT + (1.0 - _AMBIENT) * np.maximum(normals[order] @ _LIGHT, 0.0)
+        colours = self.map(self.norm(error[surface[order]].mean(axis=1)))
         colours[:, :3] *= light[:, None]
         # Edges in the faces' own colours close the hairlines between them.
-        axes.add_collection3d(
-            Poly3DCollection(corners, facecolors=colours, edgecolors=colours, linewidths=0.3)
+        axes.add_collection(
+            PolyCollection(
+                _project(x)[surface[order]], facecolors=colours, edgecolors=colours, linewidths=0.4
+            ),
+            autolim=False,
         )
+
+
+def _project(x: np.ndarray) -> np.ndarray:
+    """Picture coordinates [m], (..., 2), of points [m] (..., 3)."""
+    return x @ np.stack([_RIGHT, _UP], axis=1)
 
 
 def _errors(row: Row, panel: Panel, frame: int) -> np.ndarray:
@@ -177,11 +215,9 @@ def _normals(corners: np.ndarray) -> np.ndarray:
 
 
 def _outline(axes: Any, surface: np.ndarray, x: np.ndarray) -> None:
-    """The true body's sharp edges and silhouette as lines, over whatever stands there."""
-    from mpl_toolkits.mplot3d.art3d import Line3DCollection
+    """The silhouette and the sharp edges that face the eye, over whatever stands there."""
+    from matplotlib.collections import LineCollection
 
-    elev, azim = np.radians(_VIEW["elev"]), np.radians(_VIEW["azim"])
-    eye = np.array([np.cos(elev) * np.cos(azim), np.cos(elev) * np.sin(azim), np.sin(elev)])
     normals = _normals(x[surface])
     edges = np.sort(np.concatenate([surface[:, [0, 1]], surface[:, [1, 2]], surface[:, [2, 0]]]))
     owner = np.tile(np.arange(len(surface)), 3)
@@ -189,40 +225,15 @@ def _outline(axes: Any, surface: np.ndarray, x: np.ndarray) -> None:
     # On a closed surface each edge comes twice: neighbours in the sorted list share it.
     first, second = order[0::2], order[1::2]
     a, b = normals[owner[first]], normals[owner[second]]
-    seen = ((a @ eye) > 0) != ((b @ eye) > 0)
+    front_a, front_b = a @ _EYE > 0.0, b @ _EYE > 0.0
     sharp = (a * b).sum(axis=1) < 0.5
-    chosen = edges[first][seen | sharp]
-    axes.add_collection3d(
-        Line3DCollection(x[chosen], colors=_GHOST, linewidths=0.8, alpha=0.9, zorder=3)
+    chosen = edges[first][(front_a != front_b) | (front_a & front_b & sharp)]
+    axes.add_collection(
+        LineCollection(_project(x)[chosen], colors=_GHOST, linewidths=1.0), autolim=False
     )
 
 
 def _box(row: Row, frames: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Corners [m] of the box that holds every panel of the row in those frames."""
-    points = np.concatenate([p.positions[f].reshape(-1, 3) for p in row.panels for f in frames])
-    points = points[np.isfinite(points).all(axis=1)]
+    """Corners [m] of what every panel of the row covers in the picture in those frames."""
+    points = np.concatenate([_project(p.positions[frames]).reshape(-1, 2) for p in row.panels])
     return points.min(axis=0), points.max(axis=0)
-
-
-def _aspect(low: np.ndarray, high: np.ndarray) -> float:
-    """Height of a row's panels in widths, so that neither is wasted."""
-    size = high - low
-    azim, elev = np.radians(_VIEW["azim"]), np.radians(_VIEW["elev"])
-    across = abs(np.sin(azim)) * size[0] + abs(np.cos(azim)) * size[1]
-    depth = abs(np.cos(azim)) * size[0] + abs(np.sin(azim)) * size[1]
-    up = np.cos(elev) * size[2] + np.sin(elev) * depth
-    return float(np.clip(1.1 * up / across, 0.4, 1.3))
-
-
-def _frame(axes: Any, low: np.ndarray, high: np.ndarray) -> None:
-    """Limits of equal scale on the three axes, no axis lines, one view."""
-    middle, size = (low + high) / 2, np.maximum(high - low, 1e-3)
-    axes.set_proj_type("ortho")
-    axes.view_init(**_VIEW)
-    axes.set(
-        xlim=(middle[0] - size[0] / 2, middle[0] + size[0] / 2),
-        ylim=(middle[1] - size[1] / 2, middle[1] + size[1] / 2),
-        zlim=(middle[2] - size[2] / 2, middle[2] + size[2] / 2),
-    )
-    axes.set_box_aspect(size, zoom=1.3)
-    axes.set_axis_off()

@@ -67,5 +67,3 @@ def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> N
     )
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)
-
-

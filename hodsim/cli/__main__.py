@@ -1,0 +1,7 @@
+"""`python -m hodsim.cli`."""
+
+from __future__ import annotations
+
+from hodsim.cli import main
+
+main()

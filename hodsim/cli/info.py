@@ -1,0 +1,95 @@
+"""`hodsim info`: versions, solver, a scene or a model in a few lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hodsim.cli import output
+from hodsim.cli.options import JsonOption, check_file, open_scene
+from hodsim.errors import InputError
+from hodsim.files import data_dir
+
+if TYPE_CHECKING:
+    from hodsim.scene import Scene
+
+
+def info(
+    scene: Annotated[str | None, typer.Argument(help="Scene to describe.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="DIR", help="Model to describe. [default: the shipped]"),
+    ] = None,
+    json: JsonOption = None,
+) -> None:
+    """Show versions, the sparse solver in use, and a model's card or a scene's summary."""
+    check_file(json)
+    told: dict[str, Any] = {"versions": output.versions(), "solver": _solver()}
+    if scene is not None:
+        told["scene"] = _scene(open_scene(scene))
+    if model is not None or scene is None:
+        told["model"] = _model(model)
+    if json is not None:
+        output.write_json(json, told)
+    for key, value in told.items():
+        _show(key, value)
+
+
+def _show(key: str, value: Any, indent: int = 0) -> None:
+    """Nested tables as indented lines; long lists by their length."""
+    space = "  " * indent
+    if isinstance(value, dict):
+        print(f"{space}{key}:")
+        for name, inner in value.items():
+            _show(name, inner, indent + 1)
+        return
+    if isinstance(value, list) and len(str(value)) > 200:
+        value = f"({len(value)} entries)"
+    print(f"{space}{key}: {'-' if value is None else value}")
+
+
+def _solver() -> str:
+    from hodsim.fem import pardiso_available
+
+    if pardiso_available():
+        return "pardiso"
+    return "superlu (pip install 'hodsim[pardiso]' for a faster one)"
+
+
+def _scene(scene: Scene) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from hodsim.comparison import tip_vertices
+    from hodsim.fem import body_of
+
+    body = body_of(scene)
+    mesh = body.mesh
+    return {
+        "name": scene.name,
+        "file": str(scene.path),
+        "vertices": mesh.n_vertices,
+        "tets": mesh.n_tets,
+        "free degrees of freedom": body.n_dofs,
+        "tip vertices": len(tip_vertices(body)),
+        "volume [m^3]": float(mesh.volumes.sum()),
+        "mass [kg]": float(mesh.volumes.sum() * scene.material.density),
+        "material": asdict(scene.material),
+        "damping": asdict(scene.damping),
+        "loads": [load.kind for load in scene.loads],
+        "random loads": [load.kind for load in scene.sampling],
+        "time": asdict(scene.time),
+        "model": None if scene.model is None else str(scene.model),
+    }
+
+
+def _model(folder: Path | None) -> dict[str, Any] | None:
+    from hodsim.subspaces import load_model
+
+    if folder is None:
+        try:
+            folder = data_dir("trained_models") / "beam"
+        except InputError:
+            return None
+    return {"folder": str(folder), **load_model(folder).card}

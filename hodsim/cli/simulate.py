@@ -1,0 +1,188 @@
+"""`hodsim simulate`: one scene, in full space or in a subspace."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hodsim.cli import output
+from hodsim.cli.options import (
+    FormulationOption,
+    JsonOption,
+    ModelOption,
+    SolverOption,
+    check_file,
+    model_folder,
+    open_scene,
+)
+from hodsim.errors import ConvergenceError, InputError
+
+if TYPE_CHECKING:
+    from hodsim.comparison import Spec
+    from hodsim.dynamics import Integrator, NewtonResult, State, Trajectory
+    from hodsim.fem import Body
+
+
+def simulate(
+    scene: Annotated[
+        str, typer.Argument(help="Scene file, or a shipped scene such as heldout/bend-1.")
+    ],
+    subspace: Annotated[
+        str | None,
+        typer.Option(
+            "--subspace",
+            help="full, hod-6, pca-12, quadratic-6. "
+            "[default: hod where a model is named, else full]",
+        ),
+    ] = None,
+    model: ModelOption = None,
+    formulation: FormulationOption = "lagrangian",
+    no_second: Annotated[
+        bool, typer.Option("--no-second", help="Newton's matrix without second derivatives.")
+    ] = False,
+    no_third: Annotated[
+        bool, typer.Option("--no-third", help="Newton's matrix without third derivatives.")
+    ] = False,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Steps, in place of the scene's number.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the motion, .h5 or .npz.")
+    ] = None,
+    solver: SolverOption = "auto",
+    json: JsonOption = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print how every step converged.")
+    ] = False,
+) -> None:
+    """Play a scene and write its motion.
+
+    A step that does not converge ends the motion: what there is until then is written, marked as
+    incomplete, and the exit code is 3.
+    """
+    check_file(json)
+    check_file(out)
+    from hodsim.comparison import dofs_of, parse_spec, space_of, tip_vertices, travel
+    from hodsim.dynamics import FullSpace, Terms
+    from hodsim.dynamics import simulate as run
+    from hodsim.fem import body_of
+    from hodsim.subspaces import load_model
+    from hodsim.viewer import check_suffix
+
+    if out is not None:
+        check_suffix(out)
+    output.one_thread()
+    what = open_scene(scene)
+    named = model is not None or what.model is not None
+    name = subspace or ("hod" if named else "full")
+    spec = parse_spec(name, formulation, Terms(not no_second, not no_third))
+    if spec.kind == "full" and (no_second or no_third or formulation != "lagrangian"):
+        raise InputError(
+            "simulate: --formulation, --no-second and --no-third are of a subspace, given full; "
+            "choose a --subspace or leave them out"
+        )
+    body = body_of(what)
+    trained, folders = None, []
+    if spec.kind != "full":
+        folders.append(model_folder(what, model))
+        trained = load_model(folders[0])
+        trained.check(body)
+    space = space_of(what, body, spec, trained, solver)
+    watched = _Watched(space)
+    total = what.time.steps if steps is None else steps
+    with output.progress() as report:
+        motion = run(
+            watched,
+            total,
+            basis=None if isinstance(space, FullSpace) else space.subspace.basis,
+            on_failure="stop",
+            progress=lambda k: report(f"{what.name} {spec.label}", k, total),
+        )
+    tip = motion.displacements(dofs_of(body.free_vertices, tip_vertices(body)))
+    summary = _summary(spec, motion, watched.results, float(travel(tip).max()))
+    if verbose:
+        for k, result in enumerate(watched.results, 1):
+            told = ", ".join(f"{x:.1e}" for x in result.residuals)
+            print(f"step {k}: {result.status}, {result.iterations} iterations, residuals {told}")
+    console = output.console()
+    taken = len(motion.step_ms)
+    console.print(
+        f"{what.name} in {spec.label}: {taken} of {total} steps, "
+        f"{output.number(summary['step_ms'])} ms a step, "
+        f"{output.number(summary['newton_iterations'])} Newton iterations, "
+        f"tip travel up to {summary['peak_tip_travel']:.3g} m"
+    )
+    if out is not None:
+        _write(out, body, motion, {"scene": what.name, "file": str(what.path), **summary})
+        console.print(f"wrote {out}", soft_wrap=True)
+    if json is not None:
+        whole = output.report_of("simulate", [what], folders, [])
+        del whole["runs"]
+        whole |= {"scene": what.name, **summary}
+        whole["iterations"] = [result.iterations for result in watched.results]
+        whole["residuals"] = [list(result.residuals) for result in watched.results]
+        whole["status"] = [result.status for result in watched.results]
+        output.write_json(json, output.finite(whole))
+        console.print(f"wrote {json}", soft_wrap=True)
+    sys.stdout.flush()
+    if motion.failure is not None:
+        raise ConvergenceError(
+            f"{what.name} in {spec.label}: {motion.failure}; try a shorter time.step"
+        )
+
+
+class _Watched:
+    """An integrator that keeps how Newton's method ended at each step."""
+
+    def __init__(self, inner: Integrator) -> None:
+        self._inner, self.h = inner, inner.h
+        self.results: list[NewtonResult] = []
+
+    def start(self) -> State:
+        return self._inner.start()
+
+    def step(self, state: State) -> tuple[State, NewtonResult]:
+        after, result = self._inner.step(state)
+        self.results.append(result)
+        return after, result
+
+
+def _summary(
+    spec: Spec, motion: Trajectory, results: list[NewtonResult], peak: float
+) -> dict[str, Any]:
+    import numpy as np
+
+    taken = len(motion.step_ms)
+    return {
+        "subspace": spec.kind,
+        "rank": None if spec.kind == "full" else motion.coordinates.shape[1],
+        "label": spec.label,
+        "steps": taken,
+        "step_ms": float(np.median(motion.step_ms)) if taken else None,
+        "newton_iterations": float(np.mean([r.iterations for r in results])),
+        "peak_tip_travel": peak,
+        "converged": motion.converged,
+        "failure": motion.failure,
+    }
+
+
+def _write(path: Path, body: Body, motion: Trajectory, about: dict[str, Any]) -> None:
+    from hodsim.viewer import Motion, write_motion
+
+    write_motion(
+        path,
+        Motion(
+            vertices=body.mesh.vertices,
+            tets=body.mesh.tets,
+            times=motion.times,
+            displacement=body.expand(motion.displacements()),
+            velocity=body.expand(motion.velocities()),
+            latent=None if about["subspace"] == "full" else motion.coordinates,
+            iterations=motion.iterations,
+            step_ms=motion.step_ms,
+            about=about,
+        ),
+    )

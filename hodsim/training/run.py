@@ -1,0 +1,137 @@
+"""From scenes to a model's folder: snapshots, fit, rivals, card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import hodsim
+from hodsim.fem import body_of
+from hodsim.networks import HoDNet
+from hodsim.sampling import jobs_of, make_snapshots
+from hodsim.scene import Scene
+from hodsim.snapshots import Snapshots, Store, origin_of
+from hodsim.subspaces import Model, fit_pca, fit_quadratic, save_model
+from hodsim.training.fit import FitOptions, fit, relative_error
+
+# Every so many trajectories of a scene, one is kept from the fit to measure it.
+_HELD_OUT = 12
+_COMPONENTS = 20
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """`trajectories` of each scene, drawn from `seed`, over `workers` processes; then `fit`."""
+
+    trajectories: int = 240
+    seed: int = 1
+    workers: int = 2
+    fit: FitOptions = field(default_factory=FitOptions)
+
+
+def train(
+    scenes: Sequence[Scene],
+    out: str | Path,
+    options: TrainOptions,
+    snapshots: str | Path | None = None,
+    progress: Callable[[str, int, int, dict[str, Any]], None] | None = None,
+    command: str = "",
+) -> Model:
+    """Train one model for all the scenes and write its folder `out`.
+
+    Snapshots go to the folder `snapshots` (`out`/snapshots unless given) and are kept. A stopped
+    run goes on where it was. `progress(stage, done, total, row)` is told of snapshots and epochs.
+
+    Raises
+    ------
+    InputError
+        The scenes are of different bodies, or have nothing to sample.
+    ConvergenceError
+        The loss is no longer finite.
+    """
+    out = Path(out)
+    store = Store(snapshots or out / "snapshots")
+
+    def snapshot(done: int, total: int) -> None:
+        if progress is not None:
+            progress("snapshots", done, total, {})
+
+    def epoch(row: dict[str, Any]) -> None:
+        if progress is not None:
+            progress(row["stage"], row["epoch"], row["epochs"], row)
+
+    failed = make_snapshots(
+        scenes, options.trajectories, options.seed, store, options.workers, snapshot
+    )
+    jobs = jobs_of(scenes, options.trajectories, options.seed)
+    # Whole trajectories are held out: poses of one motion are too alike to test each other. A run
+    # too small to spare any is measured on its own poses, and the card says that nothing was kept.
+    aside = [job.name for job in jobs if job.index % _HELD_OUT == _HELD_OUT - 1]
+    poses = store.read([job.name for job in jobs])
+    seen, unseen = poses.split(aside)
+    measured = unseen if aside else seen
+    network, history = fit(seen, options.fit, measured, out / "checkpoint.safetensors", epoch)
+    rank = options.fit.rank
+    pca = fit_pca(seen.u, max(rank, min(_COMPONENTS, options.fit.projected)))
+    quadratic = fit_quadratic(seen.u, rank)
+    card = {
+        "origin": origin_of(body_of(scenes[0])),
+        "scenes": [scene.name for scene in scenes],
+        "trajectories_of_each_scene": options.trajectories,
+        "poses": {"trained_on": len(seen.u), "held_out": len(unseen.u)},
+        "stopped_early": failed,
+        "options": asdict(options),
+        "command": command,
+        "reconstruction_error": _errors(network, seen, measured),
+        "pca_reconstruction_error": {
+            str(r): _linear_error(pca.basis[:, :r], measured)
+            for r in range(rank, pca.rank + 1)
+        },
+        "history": _thin(history),
+        "versions": {"hodsim": hodsim.__version__, "torch": torch.__version__.split("+")[0]},
+    }
+    W = quadratic.basis[:, rank:]
+    model = Model(network, pca.basis, W, card)
+    save_model(out, model)
+    return model
+
+
+def _errors(network: HoDNet, seen: Snapshots, measured: Snapshots) -> dict[str, Any]:
+    """Relative RMS errors, trajectories weighing alike: on poses trained on, and held out, in all
+    and of each scene."""
+    network = network.float()
+    rows = [name.rsplit("-", 1)[0] for name in measured.names]
+    scene = np.array(rows)[measured.trajectory]
+    by_scene = {}
+    for name in sorted(set(scene)):
+        keep = scene == name
+        part = Snapshots(
+            measured.u[keep], measured.trajectory[keep], measured.names, measured.origin
+        )
+        by_scene[str(name)] = relative_error(network, part)
+    told = {
+        "trained_on": relative_error(network, seen),
+        "held_out": relative_error(network, measured),
+        "held_out_by_scene": by_scene,
+    }
+    network.double()
+    return told
+
+
+def _linear_error(V: np.ndarray, poses: Snapshots) -> float:
+    """`relative_error` of the projection on orthonormal columns V."""
+    from hodsim.training.fit import pose_weights
+
+    u = poses.u.astype(np.float64)
+    square = ((u - (u @ V) @ V.T) ** 2).sum(axis=1)
+    return float(np.sqrt(pose_weights(poses, 1.0) @ square))
+
+
+def _thin(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that measured held-out error."""
+    return [row for row in history if "held_out_error" in row]
