@@ -84,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if error.filename is None:
             raise
         _leave(f"{error.filename}: cannot be read or written ({error.strerror})", 2)
+    if code == 130:  # newer versions of typer turn Ctrl-C into this
+        _leave("stopped", 130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

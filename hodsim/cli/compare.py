@@ -26,8 +26,9 @@ from hodsim.errors import InputError
 from hodsim.files import data_dir
 
 if TYPE_CHECKING:
-    from hodsim.comparison import Run
+    from hodsim.comparison import Run, Spec
     from hodsim.scene import Scene
+    from hodsim.viewer import Curve
 
 _SUBSPACES = "pca-6,pca-12,pca-15,pca-20,quadratic-6,hod-6"
 _QUICK_STEPS = 60
@@ -64,19 +65,11 @@ def compare(
     if out is not None:
         check_folder(out)
     check_file(json)
-    from hodsim.comparison import Spec, parse_specs, play
-    from hodsim.dynamics import Terms
-    from hodsim.viewer import Curve, error_plot
+    from hodsim.comparison import parse_specs, play
+    from hodsim.viewer import error_plot
 
     output.one_thread()
     specs = parse_specs(subspaces, formulation)
-    if ablate:
-        specs = (
-            Spec("hod", terms=Terms()),
-            Spec("hod", terms=Terms(third=False)),
-            Spec("hod", terms=Terms(second=False, third=False)),
-            Spec("hod", formulation="incremental"),
-        )
     if all(spec.kind == "full" for spec in specs):
         raise InputError("subspaces: expected at least one besides full, given none; name some")
     opened = [open_scene(name) for name in scenes] if scenes else _held_out()
@@ -86,8 +79,9 @@ def compare(
     if len(set(names)) != len(names):
         raise InputError(f"scenes: expected different names, given {', '.join(names)}")
     models = model_opener(model)
-    for scene in opened:
-        models(scene)
+    ranks = [models(scene).network.shape.rank for scene in opened]
+    if ablate:
+        specs = _ablation(ranks[0])
     runs: list[Run] = []
     curves: dict[str, dict[str, Curve]] = {}
     with output.progress() as report:
@@ -102,16 +96,13 @@ def compare(
                 progress=output.prefixed(report, where),
             )
             runs += p.runs
-            curves[scene.name] = {}
-            for run in p.runs[1:]:
-                error = p.tip_error(run.label)
-                times = p.trajectories[run.label].times[: len(error)]
-                curves[scene.name][run.label] = Curve(times, error)
+            curves[scene.name] = output.error_curves(p)
     kinds = _by_kind(runs)
     summary = {kind: _rows(group) for kind, group in kinds.items()}
     console = output.console()
     for kind, rows in summary.items():
         console.print(_table(kind, rows))
+        console.print()
     matches = {} if ablate else {kind: _matching_rank(rows) for kind, rows in summary.items()}
     for kind, told in matches.items():
         if told is not None:
@@ -125,6 +116,19 @@ def compare(
     if json is not None:
         output.write_json(json, whole)
         console.print(f"wrote {json}", soft_wrap=True)
+
+
+def _ablation(rank: int) -> tuple[Spec, ...]:
+    """HoD-Net with all terms of Newton's matrix, with fewer, and in the incremental form."""
+    from hodsim.comparison import Spec
+    from hodsim.dynamics import Terms
+
+    return (
+        Spec("hod", rank),
+        Spec("hod", rank, terms=Terms(third=False)),
+        Spec("hod", rank, terms=Terms(second=False, third=False)),
+        Spec("hod", rank, formulation="incremental"),
+    )
 
 
 def _held_out() -> list[Scene]:
@@ -184,34 +188,33 @@ def _known(values: list[float | None]) -> list[float]:
 def _table(kind: str, rows: list[dict[str, Any]]) -> Table:
     loads = rows[0]["loads"]
     table = Table(
-        title=f"{kind} ({loads} load{'s' if loads > 1 else ''})",
+        title=f"{kind}: tip errors over {loads} load{'s' if loads > 1 else ''}",
         title_justify="left",
         box=None,
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )
-    table.add_column("\nsubspace")
+    table.add_column("\nsubspace", min_width=11)
     for name in (
-        "tip position\nmean",
+        "position\nmean",
         "\nworst",
         "velocity\nmean",
         "\nworst",
         "Newton\niter.",
         "step\nms",
         "\nspeed-up",
-        "\nstopped",
     ):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         full = row["subspace"] == "full"
         errors = ("position_mean", "position_worst", "velocity_mean", "velocity_worst")
+        stopped = f" ({row['stopped']} of {loads} stopped)" if row["stopped"] else ""
         table.add_row(
-            row["label"],
+            row["label"] + stopped,
             *("-" if full else output.percent(row[name]) for name in errors),
             output.number(row["newton_iterations"]),
             output.number(row["step_ms"]),
             "-" if row["speedup"] is None else f"{row['speedup']:.1f} x",
-            str(row["stopped"] or "-"),
         )
     return table
 

@@ -41,7 +41,7 @@ def demo(
     from hodsim.comparison import Spec, play
     from hodsim.scene import read_scene
     from hodsim.subspaces import load_model
-    from hodsim.viewer import Curve, animation, error_plot, side_by_side
+    from hodsim.viewer import animation, error_plot, side_by_side
 
     output.one_thread()
     scenes = [read_scene(data_dir("scenes") / "heldout" / f"{name}.toml") for name in SCENES]
@@ -58,17 +58,7 @@ def demo(
         runs = [run for p in plays for run in p.runs]
         written = [out / "error.png", out / "side_by_side.png"]
         report("pictures", 0, 2)
-        curves = {
-            p.scene.name: {
-                _title(run.label): Curve(
-                    p.trajectories[run.label].times[: len(p.tip_error(run.label))],
-                    p.tip_error(run.label),
-                )
-                for run in p.runs[1:]
-            }
-            for p in plays
-        }
-        error_plot(written[0], curves)
+        error_plot(written[0], {p.scene.name: output.error_curves(p, _title) for p in plays})
         report("pictures", 1, 2)
         side_by_side(written[1], [_row(p, [p.peak()]) for p in plays], [0] * len(plays))
         if not (quick or no_video):

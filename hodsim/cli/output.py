@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,11 +20,18 @@ from rich.table import Table
 from hodsim.files import atomic
 
 if TYPE_CHECKING:
-    from hodsim.comparison import Run
+    from hodsim.comparison import Play, Run
     from hodsim.scene import Scene
+    from hodsim.viewer import Curve
 
 PACKAGES = ("hodsim", "numpy", "scipy", "torch", "warp-lang", "pypardiso")
-Report = Callable[[str, int, int], None]
+
+
+class Report(Protocol):
+    """Whom to tell how far a command is."""
+
+    def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Say what is being done, how much of it is, and perhaps a word on how it goes."""
 
 
 def console() -> Console:
@@ -35,31 +42,46 @@ def console() -> Console:
 @contextmanager
 def progress() -> Iterator[Report]:
     """A bar on stderr that goes when the work is done; call it with (what, done, total)."""
+    screen = Console(stderr=True)
     bars = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=screen,
         transient=True,
+        disable=not screen.is_terminal,  # in a log a bar is noise
     )
     with bars:
         task = bars.add_task("starting", total=None)
         now = ""
 
-        def report(what: str, done: int, total: int) -> None:
+        def report(what: str, done: int, total: int, note: str = "") -> None:
             nonlocal now
             if what != now:
                 now = what
-                bars.reset(task, description=what, total=total)
-            bars.update(task, completed=done)
+                bars.reset(task, total=total)
+            bars.update(task, completed=done, description=f"{what} {note}".rstrip())
 
         yield report
 
 
-def prefixed(report: Report, name: str) -> Report:
+def prefixed(report: Report, name: str) -> Callable[[str, int, int], None]:
     """The same progress, with a name before what is being done."""
     return lambda what, done, total: report(f"{name} {what}", done, total)
+
+
+def error_curves(p: Play, title: Callable[[str], str] = str) -> dict[str, Curve]:
+    """Tip error against time of every reduced run; HoD-Net with all its terms stands out."""
+    from hodsim.viewer import Curve
+
+    curves = {}
+    for run in p.runs[1:]:
+        error = p.tip_error(run.label)
+        times = p.trajectories[run.label].times[: len(error)]
+        strong = run.subspace == "hod" and len(run.terms) == 2
+        curves[title(run.label)] = Curve(times, error, strong)
+    return curves
 
 
 def one_thread() -> None:

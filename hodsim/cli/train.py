@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hodsim.cli import output
 from hodsim.cli.options import JsonOption, check_file, check_folder, open_scene
+
+# What `--quick` puts in the place of the options' own defaults.
+_QUICK = {"trajectories": 4, "epochs": 60}
 
 
 def train(
@@ -17,49 +22,89 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the model.")],
     trajectories: Annotated[
-        int, typer.Option("--trajectories", min=1, help="Motions to draw of each scene.")
-    ] = 120,
-    rank: Annotated[int, typer.Option("--rank", min=1, help="Latent coordinates.")] = 6,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of loads and weights.")] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes for motions.")] = 2,
+        int | None, typer.Option("--trajectories", min=1, help="Motions to draw of each scene.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option("--rank", min=1, help="Latent coordinates.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of loads and of weights.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes that make motions.")
+    ] = None,
     snapshots: Annotated[
         Path | None,
         typer.Option(
             "--snapshots",
             metavar="DIR",
-            help="Folder of the motions; kept, and gone on with. [default: DIR of --out/snapshots]",
+            help="Folder of the motions, which are kept and gone on with. "
+            "[default: snapshots in --out]",
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Passes over poses.")
+        int | None, typer.Option("--epochs", min=1, help="Passes over the poses.")
     ] = None,
-    init: Annotated[str, typer.Option("--init", help="First weights: pca or random.")] = "pca",
+    init: Annotated[
+        str | None, typer.Option("--init", help="First weights: pca or random.")
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A small, rough model in under a minute.")
+        bool, typer.Option("--quick", help="Few motions, few epochs: a rough model in a minute.")
     ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Train a HoD-Net on random motions of scenes; a stopped run goes on where it was."""
+    """Train a HoD-Net on random motions of scenes.
+
+    A stopped run, called again, goes on where it was. Options left out are those of the shipped
+    model.
+    """
     check_folder(out)
     check_file(json)
+    opened = [open_scene(name) for name in scenes]
     from hodsim.training import TrainOptions
     from hodsim.training import train as run
 
-    opened = [open_scene(name) for name in scenes]
-    options = TrainOptions(
-        trajectories=trajectories,
-        rank=rank,
-        seed=seed,
-        workers=workers,
-        snapshots=snapshots or out / "snapshots",
-        epochs=epochs,
-        init=init,
-        quick=quick,
+    given = _given(trajectories=trajectories, epochs=epochs)
+    asked = (_QUICK if quick else {}) | given
+    options = TrainOptions()
+    fit = replace(
+        options.fit,
+        **_given(rank=rank, seed=seed, init=init, epochs=asked.get("epochs")),
     )
+    options = replace(
+        options,
+        fit=fit,
+        **_given(trajectories=asked.get("trajectories"), seed=seed, workers=workers),
+    )
+    written = _given(trajectories=options.trajectories, rank=fit.rank, seed=seed, init=fit.init)
+    command = ["hodsim", "train", *scenes, "--out", str(out)]
+    for name, value in (written | {"epochs": fit.epochs}).items():
+        command += [f"--{name}", str(value)]
     with output.progress() as report:
-        card = run(opened, out, options, report)
+
+        def told(stage: str, done: int, total: int, row: dict[str, Any]) -> None:
+            error = row.get("held_out_error")
+            report(stage, done, total, "" if error is None else f"error {output.percent(error)}")
+
+        model = run(opened, out, options, snapshots, told, shlex.join(command))
     console = output.console()
+    errors = model.card["reconstruction_error"]
+    console.print(
+        f"reconstruction error {output.percent(errors['trained_on'])} on the motions trained on, "
+        + (
+            f"{output.percent(errors['held_out'])} on those held out"
+            if model.card["poses"]["held_out"]
+            else "too few to hold any out"
+        )
+    )
+    for name in model.card["stopped_early"]:
+        console.print(f"motion {name} stopped early: its poses until then were used")
     console.print(f"wrote {out}", soft_wrap=True)
     if json is not None:
-        output.write_json(json, output.report_of("train", opened, [out], []) | {"card": card})
+        whole = output.report_of("train", opened, [out], [])
+        del whole["runs"]
+        output.write_json(json, output.finite(whole | {"card": model.card}))
         console.print(f"wrote {json}", soft_wrap=True)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -134,7 +134,9 @@ class _Step:
         assert at.vv is not None
         return at.J @ v, at.J @ self.q_rates.second(v) + at.vv
 
-    def _lanes(self, q: np.ndarray, order: int) -> FeatureLanes:
+    def _lanes(self, q: np.ndarray) -> FeatureLanes:
+        """All lanes that the matrix will want: one pass costs less than two smaller ones."""
+        order = self.space.terms.order
         if self.z_rates is not None:
             return self.space.subspace.lanes(q, None, min(order, 2))
         return self.space.subspace.lanes(q, self.q_rates.first(q), order)
@@ -151,7 +153,7 @@ class _Step:
     def _at(self, q: np.ndarray) -> tuple[FeatureLanes, np.ndarray]:
         """Lanes and forces at q; the last q's are kept, for the matrix and the end of the step."""
         if self._seen is None or self._seen[0] is not q:
-            at = self._lanes(q, 1)
+            at = self._lanes(q)
             f_int = self.space.body.force(self.space.subspace.basis @ at.z)
             self._seen = q, at, self._forces(at, q, f_int)
         return self._seen[1:]
@@ -189,8 +191,7 @@ class _Step:
         dz'_i = c J e_i + D^2 z[q', e_i] (the first term alone in the incremental form).
         """
         space = self.space
-        _, forces = self._at(q)
-        at = self._lanes(q, terms.order)
+        at, forces = self._at(q)
         J = at.J
         B = space.subspace.basis
         c = self.q_rates.c

@@ -57,8 +57,8 @@ class FitOptions:
     batch: int = 512
     rate: float = 3e-3
     whole_rate: float = 1e-4
-    evenness: float = 0.8
-    seed: int = 0
+    evenness: float = 0.9
+    seed: int = 2
 
     def __post_init__(self) -> None:
         if self.init not in ("pca", "random"):

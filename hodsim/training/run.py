@@ -29,7 +29,7 @@ class TrainOptions:
     """`trajectories` of each scene, drawn from `seed`, over `workers` processes; then `fit`."""
 
     trajectories: int = 240
-    seed: int = 1
+    seed: int = 2
     workers: int = 2
     fit: FitOptions = field(default_factory=FitOptions)
 

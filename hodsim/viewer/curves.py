@@ -11,7 +11,7 @@ import numpy as np
 from hodsim.files import atomic
 
 # Okabe and Ito's colours, which the colour-blind tell apart; dashes help in print.
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8B6B3D")
 _DASHES = ("-", "--", "-.", ":")
 # Nothing smaller than this is drawn: at rest the error is 0, which a log axis cannot show.
 _LEAST = 1e-5
@@ -19,10 +19,11 @@ _LEAST = 1e-5
 
 @dataclass(frozen=True)
 class Curve:
-    """Relative error at times [s]; both of shape (k,)."""
+    """Relative error at times [s], both of shape (k,); `strong` ones are black and thicker."""
 
     times: np.ndarray
     error: np.ndarray
+    strong: bool = False
 
 
 def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> None:
@@ -45,9 +46,9 @@ def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> N
             (handles[label],) = axes.plot(
                 curve.times,
                 100.0 * drawn,
-                color=COLOURS[k % len(COLOURS)],
-                linestyle=_DASHES[k % len(_DASHES)],
-                linewidth=1.6,
+                color="black" if curve.strong else COLOURS[k % len(COLOURS)],
+                linestyle="-" if curve.strong else _DASHES[k % len(_DASHES)],
+                linewidth=2.0 if curve.strong else 1.5,
                 label=label,
             )
         axes.set(title=scene, yscale="log")

@@ -1,0 +1,49 @@
+"""Short names of ways to simulate."""
+
+from __future__ import annotations
+
+import pytest
+
+from hodsim.comparison import Spec, parse_spec, parse_specs
+from hodsim.dynamics import Terms
+from hodsim.errors import InputError
+
+
+def test_names() -> None:
+    assert parse_spec("full") == Spec("full")
+    assert parse_spec(" PCA-12 ") == Spec("pca", 12)
+    assert parse_spec("hod", "incremental") == Spec("hod", None, "incremental")
+    # Full space has neither formulation nor terms: one reference, whatever the rest is run with.
+    assert parse_spec("full", "incremental", Terms(third=False)) == Spec("full")
+
+
+def test_lists_name_each_once() -> None:
+    assert parse_specs("pca-6, hod-6,pca-6,") == (Spec("pca", 6), Spec("hod", 6))
+
+
+@pytest.mark.parametrize("name", ["", "pca-", "pca-0", "pcb-6", "full-6", "hod-6-6", "6", "pca--6"])
+def test_refused_names(name: str) -> None:
+    with pytest.raises(InputError, match="subspace: expected"):
+        parse_spec(name)
+
+
+def test_unknown_formulation() -> None:
+    with pytest.raises(InputError, match="formulation: expected lagrangian or incremental"):
+        parse_spec("hod-6", "lagrange")
+
+
+def test_labels_tell_variants_apart() -> None:
+    specs = [
+        Spec("full"),
+        Spec("hod", 6),
+        Spec("hod", 6, terms=Terms(third=False)),
+        Spec("hod", 6, terms=Terms(False, False)),
+        Spec("hod", 6, "incremental"),
+    ]
+    assert [spec.label for spec in specs] == [
+        "full",
+        "hod-6",
+        "hod-6 without third",
+        "hod-6 without second and third",
+        "hod-6 incremental",
+    ]
