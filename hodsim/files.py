@@ -41,6 +41,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = target.parent / f".{target.stem}.{secrets.token_hex(6)}{target.suffix}"
     try:
         yield temporary
+        # Some writers make files for their owner alone: give what the user's umask gives.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

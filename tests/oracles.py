@@ -182,3 +182,47 @@ def consistent_mass(vertices: np.ndarray, tets: np.ndarray, density: float) -> n
         for N in points:
             M[np.ix_(tet, tet)] += density * volume(vertices[tet]) / 4 * np.outer(N, N)
     return M
+
+
+def along_curve(f: Function, q: Tensor, v: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """u, u' and u'' of u = f(q(t)) at t = 0, where q' = v and q'' = a: autograd along the curve."""
+
+    def curve(t: Tensor) -> Tensor:
+        return f(q + t * v + t * t / 2 * a)
+
+    zero = torch.zeros(1, dtype=q.dtype)
+    return (
+        curve(zero).detach(),
+        derivative_tensor(curve, zero, 1)[:, 0],
+        derivative_tensor(curve, zero, 2)[:, 0, 0],
+    )
+
+
+def elastic_energy(
+    vertices: np.ndarray, tets: np.ndarray, u: Tensor, law: str, mu: float, lam: float
+) -> Tensor:
+    """Energy of displacements u (n, 3), tet by tet."""
+    energy = torch.zeros((), dtype=u.dtype)
+    for tet in tets.astype(np.int64):
+        N = torch.from_numpy(gradients(vertices[tet]))
+        F = torch.eye(3, dtype=u.dtype) + u[tet].T @ N
+        energy = energy + volume(vertices[tet]) * energy_density(law, F, mu, lam)
+    return energy
+
+
+def euler_lagrange(
+    kinetic: Callable[[Tensor, Tensor], Tensor],
+    potential: Function,
+    q: Tensor,
+    v: Tensor,
+    a: Tensor,
+) -> Tensor:
+    """d/dt dT/dq' - dT/dq + dV/dq at q, q' = v, q'' = a, for T(q, q') and V(q); shape (r,)."""
+    q, v = q.detach().requires_grad_(True), v.detach().requires_grad_(True)
+    dT_dq, p = torch.autograd.grad(kinetic(q, v), (q, v), create_graph=True, materialize_grads=True)
+    rate = []
+    for entry in p:
+        by_q, by_v = torch.autograd.grad(entry, (q, v), retain_graph=True, allow_unused=True)
+        rate.append((0 if by_q is None else by_q @ v) + (0 if by_v is None else by_v @ a))
+    (dV_dq,) = torch.autograd.grad(potential(q), q)
+    return (torch.stack(rate) - dT_dq + dV_dq).detach()

@@ -49,11 +49,11 @@ def compare(
     quick: Annotated[
         bool, typer.Option("--quick", help=f"One load of each kind, {_QUICK_STEPS} steps.")
     ] = False,
-    formulation: FormulationOption = "lagrangian",
+    formulation: FormulationOption = "incremental",
     ablate: Annotated[
         bool,
         typer.Option(
-            "--ablate", help="HoD-Net alone: with and without each derivative, and incremental."
+            "--ablate", help="HoD-Net alone: both formulations, with and without each derivative."
         ),
     ] = False,
     solver: SolverOption = "auto",
@@ -119,15 +119,16 @@ def compare(
 
 
 def _ablation(rank: int) -> tuple[Spec, ...]:
-    """HoD-Net with all terms of Newton's matrix, with fewer, and in the incremental form."""
+    """HoD-Net in both forms, with all terms of Newton's matrix and with fewer."""
     from hodsim.comparison import Spec
     from hodsim.dynamics import Terms
 
     return (
-        Spec("hod", rank),
-        Spec("hod", rank, terms=Terms(third=False)),
-        Spec("hod", rank, terms=Terms(second=False, third=False)),
-        Spec("hod", rank, formulation="incremental"),
+        Spec("hod", rank, "incremental"),
+        Spec("hod", rank, "incremental", Terms(second=False, third=False)),
+        Spec("hod", rank, "lagrangian"),
+        Spec("hod", rank, "lagrangian", Terms(third=False)),
+        Spec("hod", rank, "lagrangian", Terms(second=False, third=False)),
     )
 
 

@@ -30,7 +30,7 @@ SolverOption = Annotated[
 ]
 FormulationOption = Annotated[
     str,
-    typer.Option("--formulation", help="Reduced equations: lagrangian or incremental."),
+    typer.Option("--formulation", help="Reduced equations: incremental or lagrangian (with D^3)."),
 ]
 
 

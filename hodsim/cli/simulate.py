@@ -39,7 +39,7 @@ def simulate(
         ),
     ] = None,
     model: ModelOption = None,
-    formulation: FormulationOption = "lagrangian",
+    formulation: FormulationOption = "incremental",
     no_second: Annotated[
         bool, typer.Option("--no-second", help="Newton's matrix without second derivatives.")
     ] = False,
@@ -79,10 +79,15 @@ def simulate(
     named = model is not None or what.model is not None
     name = subspace or ("hod" if named else "full")
     spec = parse_spec(name, formulation, Terms(not no_second, not no_third))
-    if spec.kind == "full" and (no_second or no_third or formulation != "lagrangian"):
+    if spec.kind == "full" and (no_second or no_third or formulation != "incremental"):
         raise InputError(
             "simulate: --formulation, --no-second and --no-third are of a subspace, given full; "
             "choose a --subspace or leave them out"
+        )
+    if no_third and spec.formulation == "incremental":
+        raise InputError(
+            "simulate: --no-third is of the lagrangian formulation, the incremental one has no "
+            "third derivative; add --formulation lagrangian or leave it out"
         )
     body = body_of(what)
     trained, folders = None, []

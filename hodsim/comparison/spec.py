@@ -6,11 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hodsim.dynamics import Terms
+from hodsim.dynamics import FORMULATIONS, Terms
 from hodsim.errors import InputError
 from hodsim.subspaces import KINDS
 
-FORMULATIONS = ("lagrangian", "incremental")
 _FORM = re.compile(r"([a-z]+)(?:-([0-9]+))?")
 
 
@@ -24,7 +23,7 @@ class Spec:
 
     kind: str
     rank: int | None = None
-    formulation: str = "lagrangian"
+    formulation: str = FORMULATIONS[0]
     terms: Terms = field(default_factory=Terms)
 
     def __post_init__(self) -> None:
@@ -44,14 +43,14 @@ class Spec:
 
     @property
     def label(self) -> str:
-        """A name for tables and plots: "pca-12", "hod-6 without third", "hod-6 incremental"."""
+        """A name for tables and plots: "pca-12", "hod-6 without third", "hod-6 lagrangian"."""
         name = self.kind if self.rank is None else f"{self.kind}-{self.rank}"
         lost = [k for k in ("second", "third") if not getattr(self.terms, k)]
-        variant = [self.formulation] if self.formulation != "lagrangian" else []
+        variant = [self.formulation] if self.formulation != FORMULATIONS[0] else []
         return " ".join([name, *variant, *([f"without {' and '.join(lost)}"] if lost else [])])
 
 
-def parse_spec(text: str, formulation: str = "lagrangian", terms: Terms | None = None) -> Spec:
+def parse_spec(text: str, formulation: str = FORMULATIONS[0], terms: Terms | None = None) -> Spec:
     """The spec that a short name says: "full", "pca-12", "hod" (of the model's own rank).
 
     Raises `InputError` for another form, an unknown subspace, or a rank below 1.
@@ -67,7 +66,7 @@ def parse_spec(text: str, formulation: str = "lagrangian", terms: Terms | None =
     return Spec(kind, rank, formulation, terms or Terms())
 
 
-def parse_specs(texts: str | Sequence[str], formulation: str = "lagrangian") -> tuple[Spec, ...]:
+def parse_specs(texts: str | Sequence[str], formulation: str = FORMULATIONS[0]) -> tuple[Spec, ...]:
     """Specs of a list of short names, or of one string with commas; each named once."""
     parts = texts.split(",") if isinstance(texts, str) else texts
     return tuple(dict.fromkeys(parse_spec(part, formulation) for part in parts if part.strip()))

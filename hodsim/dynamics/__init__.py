@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from hodsim.dynamics.full import FullSpace
 from hodsim.dynamics.newton import NewtonResult, newton
-from hodsim.dynamics.reduced import ReducedSpace, Terms
+from hodsim.dynamics.reduced import FORMULATIONS, ReducedSpace, Terms
 from hodsim.dynamics.schemes import Motion, Rates, rates
 from hodsim.dynamics.trajectory import Integrator, State, Trajectory, simulate
 
 __all__ = [
+    "FORMULATIONS",
     "FullSpace",
     "Integrator",
     "Motion",

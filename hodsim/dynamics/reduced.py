@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import scipy.linalg
@@ -19,6 +20,9 @@ from hodsim.errors import InputError
 from hodsim.fem import Body, Loads
 from hodsim.scene import NewtonSpec
 from hodsim.subspaces import FeatureLanes, Subspace
+
+
+FORMULATIONS: Final = ("incremental", "lagrangian")
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,11 @@ class ReducedSpace:
     integrator
         "implicit-euler" or "bdf2".
     formulation
-        "lagrangian": q' and q'' by the scheme and z'' by the chain rule (paper, Eq. 12; Newton's
-        matrix holds D^3 z). "incremental": z' and z'' by the scheme in feature space, the
-        stationary point of an incremental potential (Fulton 2019), which needs no D^3 z.
+        "incremental" (default): z' and z'' by the scheme in feature space, the stationary point of
+        an incremental potential (Fulton 2019), which always exists; it mirrors the full-space
+        scheme step for step and needs no D^3 z. "lagrangian": q' and
+        q'' by the scheme and z'' by the chain rule (paper, Eq. 12), whose Newton's matrix holds
+        D^3 z; it differs from the full-space scheme by O(h) where the manifold is curved.
     terms
         Which derivative terms Newton's matrix keeps.
     newton_spec
@@ -64,13 +70,13 @@ class ReducedSpace:
         subspace: Subspace,
         step: float,
         integrator: str = "implicit-euler",
-        formulation: str = "lagrangian",
+        formulation: str = FORMULATIONS[0],
         terms: Terms | None = None,
         newton_spec: NewtonSpec | None = None,
     ) -> None:
-        if formulation not in ("lagrangian", "incremental"):
+        if formulation not in FORMULATIONS:
             raise InputError(
-                f"formulation: expected lagrangian or incremental, given {formulation!r}"
+                f"formulation: expected {' or '.join(FORMULATIONS)}, given {formulation!r}"
             )
         if subspace.basis.shape[0] != body.n_dofs:
             raise InputError(
@@ -146,9 +152,7 @@ class _Step:
         space = self.space
         dz, ddz = self._kinematics(at, q)
         elastic = f_int @ space.subspace.basis
-        return np.stack(
-            [space.mass @ ddz, space.damping @ dz, elastic, -(self.p + self.G @ at.z)]
-        )
+        return np.stack([space.mass @ ddz, space.damping @ dz, elastic, -(self.p + self.G @ at.z)])
 
     def _at(self, q: np.ndarray) -> tuple[FeatureLanes, np.ndarray]:
         """Lanes and forces at q; the last q's are kept, for the matrix and the end of the step."""
@@ -171,17 +175,19 @@ class _Step:
         return parts.sum(axis=0), float(np.sqrt((parts * parts).sum(axis=1)).sum())
 
     def directions(self, q: np.ndarray, g: np.ndarray) -> Iterator[np.ndarray]:
-        """Newton's direction with the terms asked for; then with J alone, whose matrix is
-        symmetric and, where the body is stable, positive definite."""
-        for terms in dict.fromkeys((self.space.terms, Terms(False, False))):
-            try:
-                # A is not symmetric: the D^2 z[q'', .] and D^3 z terms come with inertia only.
-                lu = scipy.linalg.lu_factor(self.matrix(q, terms), check_finite=False)
-                direction = -scipy.linalg.lu_solve(lu, g, check_finite=False)
-            except (ValueError, scipy.linalg.LinAlgError):
-                continue
-            if np.isfinite(direction).all():
-                yield direction
+        """Newton's direction; where |g| does not fall along it, safer ones.
+
+        The second keeps J alone, whose matrix is symmetric and, where the body is stable, positive
+        definite. The others are Levenberg's, along which |g|^2 falls unless g is at its minimum.
+        """
+        newton_matrix = self.matrix(q, self.space.terms)
+        yield from _solve(newton_matrix, g)
+        if self.space.terms.second or self.space.terms.third:
+            yield from _solve(self.matrix(q, Terms(second=False, third=False)), g)
+        normal = newton_matrix.T @ newton_matrix
+        for shift in (1e-4, 1e-2, 1.0):
+            damped = normal + shift * np.trace(normal) / len(g) * np.eye(len(g))
+            yield from _solve(damped, newton_matrix.T @ g)
 
     def matrix(self, q: np.ndarray, terms: Terms) -> np.ndarray:
         """A = dg/dq, (r, r), with the terms given.
@@ -222,3 +228,14 @@ class _Step:
         return State(
             self.t, motion, at.z, dz, None if features is None else features.then(at.z, dz)
         )
+
+
+def _solve(A: np.ndarray, g: np.ndarray) -> Iterator[np.ndarray]:
+    """-A^-1 g by LU, for A is not symmetric; nothing if A is singular or not finite."""
+    try:
+        lu = scipy.linalg.lu_factor(A, check_finite=False)
+        direction = -scipy.linalg.lu_solve(lu, g, check_finite=False)
+    except (ValueError, scipy.linalg.LinAlgError):
+        return
+    if np.isfinite(direction).all():
+        yield direction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,17 @@ _FORMAT = 1
 
 
 def save_network(folder: str | Path, network: HoDNet, card: dict[str, Any]) -> None:
-    """Write weights, then the card; each file in one move, the card naming the weights' digest."""
+    """Write weights, then the card; each file in one move, the card naming the weights' digest.
+
+    A run stopped between the two leaves a card that does not fit its weights, which
+    `load_network` refuses.
+    """
     folder = Path(folder)
     weights = {k: v.detach().contiguous() for k, v in network.state_dict().items()}
     with atomic(folder / WEIGHTS) as path:
         safetensors.torch.save_file(weights, path)
-    told = {"format": _FORMAT, "shape": shape_to_dict(network.shape), **card}
+    digest = _digest(folder / WEIGHTS)
+    told = {**card, "format": _FORMAT, "shape": shape_to_dict(network.shape), "weights": digest}
     with atomic(folder / CARD) as path:
         path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
 
@@ -49,6 +55,8 @@ def load_network(folder: str | Path) -> tuple[HoDNet, dict[str, Any]]:
         card = json.loads((folder / CARD).read_text())
         if card["format"] != _FORMAT:
             raise ValueError(f"format {card['format']!r}, expected {_FORMAT}")
+        if card.get("weights") not in (None, _digest(folder / WEIGHTS)):
+            raise ValueError("the card is of other weights")
         network = HoDNet(Shape(**card["shape"])).double()
         weights = safetensors.torch.load_file(folder / WEIGHTS)
         network.load_state_dict({k: v.double() for k, v in weights.items()})
@@ -65,3 +73,7 @@ def load_network(folder: str | Path) -> tuple[HoDNet, dict[str, Any]]:
     if not all(torch.isfinite(p).all() for p in network.parameters()):
         raise InputError(f"{folder}: expected finite weights, found NaN or inf; train it again")
     return network.eval().requires_grad_(False), card
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -53,7 +53,7 @@ class Shape:
 class Decoder(nn.Module):
     """u = f(q) = B z(q), z(q) = W [h(q) - h(0), q]: hidden layers h, a linear skip, two linears.
 
-    Subtracting h(0) makes f(0) = 0 exact in floating point, so that an unloaded body stays put.
+    Subtracting h(0) makes f(0) = 0, exactly (`since_rest`), so that an unloaded body stays put.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -65,7 +65,8 @@ class Decoder(nn.Module):
 
     def features(self, q: Tensor) -> Tensor:
         """z(q), shape (..., projected)."""
-        z: Tensor = self.mix(torch.cat([self.hidden(q) - self.rest(), q], dim=-1))
+        moved = since_rest(q, self.hidden(q), self.rest())
+        z: Tensor = self.mix(torch.cat([moved, q], dim=-1))
         return z
 
     def rest(self) -> Tensor:
@@ -92,7 +93,7 @@ class Encoder(nn.Module):
     def latent(self, p: Tensor) -> Tensor:
         """q (..., r) of projected displacements p (..., projected)."""
         rest = self.hidden(torch.zeros_like(self.skip.weight[0]))
-        q: Tensor = self.skip(p) + self.head(self.hidden(p) - rest)
+        q: Tensor = self.skip(p) + self.head(since_rest(p, self.hidden(p), rest))
         return q
 
     def forward(self, u: Tensor) -> Tensor:
@@ -113,6 +114,12 @@ class HoDNet(nn.Module):
         return out
 
 
+def since_rest(x: Tensor, h: Tensor, rest: Tensor) -> Tensor:
+    """h - rest, and 0 where x (..., n) is 0, whatever rounding says: a batch's matrix product adds
+    up in another order than the single vector's that gave `rest`."""
+    return torch.where(x.any(-1, keepdim=True), h - rest, 0.0)
+
+
 def _hidden(n: int, widths: Sequence[int], activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
     for a, b in pairwise((n, *widths)):
@@ -129,7 +136,8 @@ class Features(nn.Module):
         self.register_buffer("rest", decoder.rest().detach())
 
     def forward(self, q: Tensor) -> Tensor:
-        z: Tensor = self.mix(torch.cat([self.hidden(q) - self.rest, q], dim=-1))
+        moved = since_rest(q, self.hidden(q), self.rest)
+        z: Tensor = self.mix(torch.cat([moved, q], dim=-1))
         return z
 
 
@@ -137,7 +145,8 @@ class Features(nn.Module):
 def _features_rule(module: Features, lanes: Lanes) -> Lanes:
     inner = propagate(module.hidden, lanes)
     moved = inner.values.clone()
-    moved[0] -= module.rest  # A constant: the real lane alone.
+    # A constant: the real lane alone.
+    moved[0] = since_rest(lanes.value, moved[0], module.rest)
     return propagate(module.mix, concatenate([Lanes(moved, inner.plan, inner.filled), lanes]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hodsim.errors import InputError
 from hodsim.scene import Direction, Load, RandomLoad, Scene
 
 # A turning vector is drawn piecewise linearly, one piece for about so many degrees.
@@ -11,7 +12,15 @@ _DEGREES_A_PIECE = 5.0
 
 
 def draw_loads(scene: Scene, rng: np.random.Generator) -> tuple[Load, ...]:
-    """One set of loads of the scene's `sampling` families; at least one is present."""
+    """One set of loads of the scene's `sampling` families; at least one is present.
+
+    Raises `InputError` for a scene none of whose families can ever be present.
+    """
+    if not any(random.probability for random in scene.sampling):
+        raise InputError(
+            f"scene {scene.name}: expected a [[sampling]] load of a probability above 0, given "
+            "none; add one"
+        )
     while True:
         present = [r for r in scene.sampling if rng.random() < r.probability]
         if present:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,7 +14,7 @@ from hodsim.dynamics import FullSpace, simulate
 from hodsim.errors import InputError
 from hodsim.fem import Body, Loads, body_of
 from hodsim.sampling.draw import draw_loads
-from hodsim.scene import Scene
+from hodsim.scene import Scene, load_to_dict
 from hodsim.snapshots import Store, origin_of
 
 
@@ -32,6 +33,8 @@ class Job:
 
 def jobs_of(scenes: Sequence[Scene], trajectories: int, seed: int) -> list[Job]:
     """`trajectories` jobs of each scene; a job's loads depend on its own numbers only."""
+    if seed < 0:
+        raise InputError(f"seed: expected a whole number of at least 0, given {seed}")
     names = [scene.name for scene in scenes]
     if len(set(names)) != len(names):
         raise InputError(f"scenes: expected different names, given {', '.join(names)}")
@@ -60,6 +63,12 @@ def make_snapshots(
 
     What the store has already is kept, so a stopped run goes on where it was. A motion whose
     Newton's method fails is stored up to there and named. `progress(done, total)` is told.
+
+    Raises
+    ------
+    InputError
+        The scenes are of different bodies or have nothing to draw from, or the store holds
+        motions of another body, seed or sampling.
     """
     jobs = jobs_of(scenes, trajectories, seed)
     bodies = [body_of(scene) for scene in scenes]
@@ -73,7 +82,8 @@ def make_snapshots(
     store.check(origin_of(bodies[0]))
     present = set(store.names())
     missing = [job for job in jobs if job.name not in present]
-    done, failed = len(jobs) - len(missing), []
+    done = len(jobs) - len(missing)
+    failed = [job.name for job in jobs if job.name in present and not _kept(job, store)]
     if progress is not None:
         progress(done, len(jobs))
     context = multiprocessing.get_context("spawn")
@@ -90,6 +100,27 @@ def make_snapshots(
             pool.shutdown(cancel_futures=True)
             raise
     return sorted(failed)
+
+
+def _kept(job: Job, store: Store) -> bool:
+    """Whether a stored motion took all its steps; refuses one that this job would not make."""
+    told, time = store.provenance(job.name), job.scene.time
+    loads = draw_loads(job.scene, np.random.default_rng(job.seed))
+    wanted = {
+        "seed": list(job.seed),
+        "loads": json.loads(json.dumps([load_to_dict(load) for load in loads])),
+        "step": time.step,
+        "integrator": time.integrator,
+    }
+    differ = [k for k, v in wanted.items() if told.get(k) != v]
+    if told.get("complete") and told["poses"] != time.steps + 1:
+        differ.append("steps")
+    if differ:
+        raise InputError(
+            f"{store.path(job.name)}: expected the motion that this scene and seed draw, given one "
+            f"of other {', '.join(differ)}; choose another folder or remove it"
+        )
+    return bool(told.get("complete"))
 
 
 _bodies: dict[Scene, Body] = {}  # A worker process builds each scene's body once.

@@ -131,15 +131,26 @@ class Store:
                     f"and damping), but {name} is of another; choose another folder or remove it"
                 )
 
-    def _read_one(self, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    def provenance(self, name: str) -> dict[str, Any]:
+        """What `write` was told of a trajectory, and its number of "poses"."""
+        return self._read_one(name, poses=False)[1]
+
+    def _read_one(self, name: str, poses: bool = True) -> tuple[np.ndarray, dict[str, Any]]:
         path = self.path(name)
         try:
             with h5py.File(path, "r") as file:
                 told = json.loads(file.attrs["provenance"])
-                u = np.asarray(file["displacement"][()])
-            if told["format"] != _FORMAT or u.ndim != 2 or not isinstance(told["origin"], dict):
-                raise ValueError("not in this format")
-        except (OSError, KeyError, ValueError, TypeError) as error:
+                data = file["displacement"]
+                if (
+                    told["format"] != _FORMAT
+                    or not isinstance(told["origin"], dict)
+                    or len(data.shape) != 2
+                    or data.dtype != np.float32
+                ):
+                    raise ValueError("not in this format")
+                told["poses"] = len(data)
+                u = np.asarray(data[()] if poses else data[:0])
+        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path}: expected a snapshot file of hodsim, cannot read it ({error}); remove it "
                 "to have it made again"

@@ -55,12 +55,13 @@ class Model:
         if kind not in KINDS:
             raise InputError(f"subspace: expected one of {', '.join(KINDS)}; given {kind!r}")
         most = self.components.shape[1]
-        if kind == "pca" and not 1 <= (rank or r) <= most:
+        chosen = r if rank is None else rank
+        if kind == "pca" and not 1 <= chosen <= most:
             raise InputError(f"rank: expected 1 to {most} for pca, given {rank}")
         if kind != "pca" and rank not in (None, r):
             raise InputError(f"rank: expected {r}, the rank of this {kind} model, given {rank}")
         if kind == "pca":
-            return Linear(self.components[:, : rank or r])
+            return Linear(self.components[:, :chosen])
         if kind == "quadratic":
             return Quadratic(self.components[:, :r], self.quadratic)
         return HoD(self.network)
@@ -100,7 +101,8 @@ def load_model(folder: str | Path) -> Model:
         raise InputError(f"{path}: cannot read the linear bases ({told}); train again") from error
     shape = network.shape
     products = shape.rank * (shape.rank + 1) // 2
-    fits = V.ndim == 2 and len(V) == shape.n_dofs and W.shape == (shape.n_dofs, products)
+    fits = V.ndim == 2 and len(V) == shape.n_dofs and shape.rank <= V.shape[1] <= shape.n_dofs
+    fits = fits and W.shape == (shape.n_dofs, products)
     if not fits or not np.isfinite(V).all() or not np.isfinite(W).all():
         raise InputError(f"{path}: expected finite bases of {shape.n_dofs} rows; train again")
     if not isinstance(card.get("origin"), dict):

@@ -47,8 +47,10 @@ def principal_components(u: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]
     Raises
     ------
     InputError
-        r is below 1 or exceeds what the poses span.
+        r is below 1 or exceeds what the poses span, or a pose is not finite.
     """
+    if not np.isfinite(u).all():
+        raise InputError("poses: expected finite displacements, given NaN or inf; remove that pose")
     gram = u.T.astype(np.float64) @ u if len(u) > u.shape[1] else None
     if gram is not None:
         values, vectors = np.linalg.eigh(gram)
@@ -57,7 +59,7 @@ def principal_components(u: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]
         _, s, Vt = np.linalg.svd(u.astype(np.float64), full_matrices=False)
         V = Vt.T
     # The Gram matrix squares the condition number: directions below sqrt(eps) are rounding.
-    span = int((s > 1e-7 * s[0]).sum()) if s[0] > 0.0 else 0
+    span = int((s > 1e-7 * s[0]).sum()) if s.any() else 0
     if not 1 <= r <= span:
         raise InputError(
             f"rank: expected 1 to {span}, the directions that {len(u)} poses span; given {r}; "

@@ -71,8 +71,13 @@ def pose_weights(snapshots: Snapshots, evenness: float) -> np.ndarray:
     """Weight of each pose in the loss, (n_poses,), such that sum w |u|^2 = 1.
 
     A trajectory of mean square displacement s counts s^-evenness: a twist moves far less than a
-    swing, and would otherwise not be learnt.
+    swing, and would otherwise not be learnt. Raises `InputError` for poses that are not finite, or
+    that never move.
     """
+    if not np.isfinite(snapshots.u).all():
+        raise InputError("poses: expected finite displacements, given NaN or inf; remove that pose")
+    if not snapshots.u.any():
+        raise InputError("poses: expected some that move, given rest alone; sample larger loads")
     square = (snapshots.u.astype(np.float64) ** 2).sum(axis=1)
     k = snapshots.trajectory
     count = np.bincount(k)
@@ -172,9 +177,7 @@ class _Fit:
         params = [q for q in network.parameters() if not (inner and id(q) in outer)]
         self.optimizer = torch.optim.Adam(params, lr=rate)
         if self.epoch and self._moments is not None:
-            self.optimizer.load_state_dict(
-                {**self.optimizer.state_dict(), "state": self._moments}
-            )
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": self._moments})
         self.stage = stage
         n = len(data)
         per_epoch = max(1, n // options.batch)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import hodsim
 from hodsim.fem import body_of
 from hodsim.networks import HoDNet
 from hodsim.sampling import jobs_of, make_snapshots
@@ -89,11 +89,10 @@ def train(
         "command": command,
         "reconstruction_error": _errors(network, seen, measured),
         "pca_reconstruction_error": {
-            str(r): _linear_error(pca.basis[:, :r], measured)
-            for r in range(rank, pca.rank + 1)
+            str(r): _linear_error(pca.basis[:, :r], measured) for r in range(rank, pca.rank + 1)
         },
         "history": _thin(history),
-        "versions": {"hodsim": hodsim.__version__, "torch": torch.__version__.split("+")[0]},
+        "versions": {"hodsim": version("hodsim"), "torch": torch.__version__.split("+")[0]},
     }
     W = quadratic.basis[:, rank:]
     model = Model(network, pca.basis, W, card)
@@ -103,7 +102,8 @@ def train(
 
 def _errors(network: HoDNet, seen: Snapshots, measured: Snapshots) -> dict[str, Any]:
     """Relative RMS errors, trajectories weighing alike: on poses trained on, and held out, in all
-    and of each scene."""
+    and of each scene.
+    """
     network = network.float()
     rows = [name.rsplit("-", 1)[0] for name in measured.names]
     scene = np.array(rows)[measured.trajectory]

@@ -12,7 +12,7 @@ from hodsim.errors import InputError
 def test_names() -> None:
     assert parse_spec("full") == Spec("full")
     assert parse_spec(" PCA-12 ") == Spec("pca", 12)
-    assert parse_spec("hod", "incremental") == Spec("hod", None, "incremental")
+    assert parse_spec("hod", "lagrangian") == Spec("hod", None, "lagrangian")
     # Full space has neither formulation nor terms: one reference, whatever the rest is run with.
     assert parse_spec("full", "incremental", Terms(third=False)) == Spec("full")
 
@@ -28,7 +28,7 @@ def test_refused_names(name: str) -> None:
 
 
 def test_unknown_formulation() -> None:
-    with pytest.raises(InputError, match="formulation: expected lagrangian or incremental"):
+    with pytest.raises(InputError, match="formulation: expected incremental or lagrangian"):
         parse_spec("hod-6", "lagrange")
 
 
@@ -38,12 +38,12 @@ def test_labels_tell_variants_apart() -> None:
         Spec("hod", 6),
         Spec("hod", 6, terms=Terms(third=False)),
         Spec("hod", 6, terms=Terms(False, False)),
-        Spec("hod", 6, "incremental"),
+        Spec("hod", 6, "lagrangian"),
     ]
     assert [spec.label for spec in specs] == [
         "full",
         "hod-6",
         "hod-6 without third",
         "hod-6 without second and third",
-        "hod-6 incremental",
+        "hod-6 lagrangian",
     ]

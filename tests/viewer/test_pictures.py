@@ -103,8 +103,6 @@ def test_error_plot_draws_every_scene(tmp_path: Path, scenes: int) -> None:
 
 
 def test_importing_the_viewer_loads_no_plotting() -> None:
-    code = (
-        "import sys, hodsim.viewer; print([m for m in ('matplotlib', 'h5py') if m in sys.modules])"
-    )
+    code = "import sys, hodsim.viewer; print({'matplotlib', 'h5py'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
