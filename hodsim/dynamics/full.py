@@ -90,7 +90,7 @@ class FullSpace:
                 yield -self.factorization.solve(g)
                 shift = max(1.0, 4.0 * shift)
 
-        guess = motion.x + h * motion.v
+        guess = motion.ahead(h)
         # Rounding of u in its second difference, and of the positions in the internal force.
         reach = float(np.abs(guess).max() + np.abs(motion.x).max())
         rounding = body.force_noise(guess) + c * c * self._mass_noise * reach

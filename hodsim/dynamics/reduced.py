@@ -105,7 +105,7 @@ class ReducedSpace:
         """One step; the result says whether it converged. The state given is left as it was."""
         step = _Step(self, state)
         motion = state.motion
-        guess = motion.x + self.h * motion.v
+        guess = motion.ahead(self.h)
         spec = self.spec
         result = newton(
             step.residual,

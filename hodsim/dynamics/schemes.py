@@ -25,6 +25,18 @@ class Motion:
     x_before: np.ndarray | None = None
     v_before: np.ndarray | None = None
 
+    def ahead(self, h: float) -> np.ndarray:
+        """Where x will be after h [s] if its acceleration stays: Newton's first guess.
+
+        An acceleration within the rounding of x is none: a body at rest must not gather it.
+        """
+        guess = self.x + h * self.v
+        if self.v_before is None:
+            return guess
+        change = h * (self.v - self.v_before)
+        noise = 16.0 * np.finfo(np.float64).eps * np.abs(self.x).max()
+        return guess if np.abs(change).max() <= noise else guess + change
+
     def then(self, x: np.ndarray, v: np.ndarray) -> Motion:
         """The motion one step on."""
         return Motion(x, v, self.x, self.v)

@@ -116,8 +116,10 @@ class HoDNet(nn.Module):
 
 def since_rest(x: Tensor, h: Tensor, rest: Tensor) -> Tensor:
     """h - rest, and 0 where x (..., n) is 0, whatever rounding says: a batch's matrix product adds
-    up in another order than the single vector's that gave `rest`."""
-    return torch.where(x.any(-1, keepdim=True), h - rest, 0.0)
+    up in another order than the single vector's that gave `rest`. Derivatives are those of h - rest
+    everywhere."""
+    moved = h - rest
+    return moved - moved.detach().masked_fill(x.any(-1, keepdim=True), 0.0)
 
 
 def _hidden(n: int, widths: Sequence[int], activation: str) -> nn.Sequential:

@@ -151,9 +151,10 @@ class Store:
                 told["poses"] = len(data)
                 u = np.asarray(data[()] if poses else data[:0])
         except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+            why = " ".join(str(error).split())[:200]
             raise InputError(
-                f"{path}: expected a snapshot file of hodsim, cannot read it ({error}); remove it "
-                "to have it made again"
+                f"{path}: expected a snapshot file of hodsim, cannot read it ({why}); remove it to "
+                "have it made again"
             ) from error
         if not np.isfinite(u).all():
             raise InputError(f"{path}: expected finite displacements; remove it to remake it")

@@ -19,7 +19,10 @@ _LEAST = 1e-5
 
 @dataclass(frozen=True)
 class Curve:
-    """Relative error at times [s], both of shape (k,); `strong` ones are black and thicker."""
+    """Relative error at times [s], both of shape (k,); `strong` ones are black and thicker.
+
+    Several strong ones of a panel differ in their dashes.
+    """
 
     times: np.ndarray
     error: np.ndarray
@@ -37,6 +40,7 @@ def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> N
     figure = Figure(figsize=(4.2 * columns + 0.6, 3.4 * lines + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    strong = list(dict.fromkeys(k for curves in panels.values() for k in curves if curves[k].strong))
     labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
     handles = {}
     for axes, (scene, curves) in zip(grid.flat, panels.items(), strict=False):
@@ -47,7 +51,7 @@ def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> N
                 curve.times,
                 100.0 * drawn,
                 color="black" if curve.strong else COLOURS[k % len(COLOURS)],
-                linestyle="-" if curve.strong else _DASHES[k % len(_DASHES)],
+                linestyle=_DASHES[(strong.index(label) if curve.strong else k) % len(_DASHES)],
                 linewidth=2.0 if curve.strong else 1.5,
                 label=label,
             )

@@ -62,11 +62,13 @@ def test_a_pickle_is_never_read(folder: Path) -> None:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (folder / "exploded",)
 
-    torch.save(Bomb(), folder / WEIGHTS)
+    torch.save(Bomb(), folder / "bomb.pt")
+    shutil.copy(folder / "bomb.pt", folder / WEIGHTS)
+    _card(weights=None)(folder)
     with pytest.raises(InputError, match="cannot read this model"):
         load_network(folder)
     assert not (folder / "exploded").exists()
-    torch.load(folder / WEIGHTS, weights_only=False)
+    torch.load(folder / "bomb.pt", weights_only=False)
     assert (folder / "exploded").exists()  # it would have gone off
 
 
@@ -116,7 +118,7 @@ def _other_weights(folder: Path) -> None:
         (lambda f: (f / WEIGHTS).unlink(), f"found no {WEIGHTS}"),
         (lambda f: (f / CARD).unlink(), f"found no {CARD}"),
         (_card(format=2), "format 2, expected 1"),
-        (_card(shape={"n_dofs": 12, "rank": 3}), "the card is of|size mismatch|cannot read"),
+        (_card(shape={"n_dofs": 12, "rank": 3}), "size mismatch"),
         (_card(shape={"n_dofs": 12, "depth": 3}), "depth"),
         (_card(shape="large"), "cannot read this model"),
         (_card(shape={"n_dofs": 12, "activation": "relu"}), "given 'relu'"),

@@ -80,6 +80,7 @@ def test_lanes_of_the_features(activation: str) -> None:
 
 
 def test_lanes_of_a_batch_with_rest_in_it() -> None:
+    """Rest is exact by subtracting what rounding left there, which must not cost its derivatives."""
     network = _network().double()
     features = Features(network.decoder).requires_grad_(False)
     q = torch.randn(5, 3, dtype=torch.float64)
@@ -93,6 +94,12 @@ def test_lanes_of_a_batch_with_rest_in_it() -> None:
                 network.decoder.features, q[k], [a[0, k]] * len(lane)
             )
             torch.testing.assert_close(lanes[lane][k], wanted, rtol=1e-10, atol=1e-12)
+    # Autograd and differences agree there too, for both halves.
+    for f, n in ((network.decoder, 3), (network.encoder, 24)):
+        x = 1e-5 * torch.eye(n, dtype=torch.float64)
+        slope = (f(x) - f(-x)) / 2e-5
+        wanted = oracles.derivative_tensor(f, torch.zeros(n, dtype=torch.float64), 1)
+        torch.testing.assert_close(slope.T, wanted, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(
