@@ -312,13 +312,16 @@ def test_simulate_takes_the_scenes_model_unless_told(run: Run, home: Path, tmp_p
 
 def test_simulate_terms_steps_and_verbose(run: Run, home: Path) -> None:
     scene = home / "small.toml"
-    out = run("simulate", scene, "--steps", 3, "--no-second", "--no-third", "--verbose")[1]
-    assert "small in hod without second and third: 3 of 3 steps" in out
+    form = ("--formulation", "lagrangian")
+    out = run("simulate", scene, "--steps", 3, *form, "--no-second", "--no-third", "--verbose")[1]
+    assert "small in hod lagrangian without second and third: 3 of 3 steps" in out
     lines = [line for line in out.splitlines() if line.startswith("step ")]
     assert len(lines) == 3
     assert all("converged" in line and "residuals 1.0e+00, " in line for line in lines[:1])
-    out = run("simulate", scene, "--formulation", "incremental")[1]
-    assert "small in hod incremental: 8 of 8 steps" in out
+    assert "small in hod: 8 of 8 steps" in run("simulate", scene)[1]
+    code, _, err = run("simulate", scene, "--no-third")
+    assert code == 2
+    assert err.startswith("hodsim: simulate: --no-third is of the lagrangian formulation")
 
 
 def test_simulate_that_does_not_converge(run: Run, home: Path, tmp_path: Path) -> None:
@@ -384,13 +387,15 @@ def test_compare_ablation(run: Run, home: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     code, out, _ = run("compare", home / "small.toml", "--ablate", "--json", report)
     assert code == 0
-    variants = ["", " without third", " without second and third", " incremental"]
+    lagrangian = ["", " without third", " without second and third"]
+    variants = ["", " without second and third", *(f" lagrangian{x}" for x in lagrangian)]
     labels = ["full", *(f"hod-2{variant}" for variant in variants)]
     told = json.loads(report.read_text())
     assert [run["label"] for run in told["runs"]] == labels
     # The terms change Newton's matrix, not what it solves.
-    errors = [run["tip_position_error"] for run in told["runs"][1:4]]
-    assert errors[1:] == pytest.approx(errors[:1] * 2, rel=1e-3)
+    errors = [run["tip_position_error"] for run in told["runs"][1:]]
+    assert errors[1] == pytest.approx(errors[0], rel=1e-3)
+    assert errors[3:] == pytest.approx(errors[2:3] * 2, rel=1e-3)
     assert "first PCA" not in out
 
 
@@ -439,7 +444,7 @@ def test_demo_of_the_shipped_model(run: Run, tmp_path: Path) -> None:
     assert [(r["scene"], r["subspace"], r["rank"]) for r in runs] == [
         (scene, subspace, rank)
         for scene in ("bend-1", "twist-1", "swing-1")
-        for subspace, rank in (("full", None), ("pca", 6), ("pca", 12), ("hod", 6))
+        for subspace, rank in (("full", None), ("pca", 6), ("pca", 12), ("hod", 6), ("hod", 6))
     ]
     for r in runs:
         assert r["converged"] is True
@@ -449,6 +454,7 @@ def test_demo_of_the_shipped_model(run: Run, tmp_path: Path) -> None:
         assert r["tip_velocity_error"] >= 0.0
         assert r["scene"] in out
     # The claim that the demo is there to show; margins are for `hodsim compare`.
-    for k in range(0, 12, 4):
-        _, pca6, pca12, hod = (r["tip_position_error"] for r in runs[k : k + 4])
-        assert hod < pca12 < pca6
+    assert [r["formulation"] for r in runs[3:5]] == ["incremental", "lagrangian"]
+    for k in range(0, 15, 5):
+        _, pca6, pca12, *hod = (r["tip_position_error"] for r in runs[k : k + 5])
+        assert max(hod) < pca12 < pca6

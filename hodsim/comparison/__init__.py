@@ -11,10 +11,9 @@ from hodsim.comparison.metrics import (
     turn,
 )
 from hodsim.comparison.runs import FULL, Play, Run, play, space_of
-from hodsim.comparison.spec import FORMULATIONS, Spec, parse_spec, parse_specs
+from hodsim.comparison.spec import Spec, parse_spec, parse_specs
 
 __all__ = [
-    "FORMULATIONS",
     "FULL",
     "Play",
     "Run",

@@ -21,7 +21,6 @@ from hodsim.fem import Body, Loads
 from hodsim.scene import NewtonSpec
 from hodsim.subspaces import FeatureLanes, Subspace
 
-
 FORMULATIONS: Final = ("incremental", "lagrangian")
 
 

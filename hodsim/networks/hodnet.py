@@ -135,6 +135,7 @@ class Features(nn.Module):
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self.hidden, self.mix = decoder.hidden, decoder.mix
+        self.rest: Tensor
         self.register_buffer("rest", decoder.rest().detach())
 
     def forward(self, q: Tensor) -> Tensor:

@@ -127,8 +127,8 @@ class Store:
         for name in self.names()[:1]:
             if self._read_one(name)[1]["origin"] != origin:
                 raise InputError(
-                    f"{self.folder}: expected poses of this body (same mesh, clamps, material, mass "
-                    f"and damping), but {name} is of another; choose another folder or remove it"
+                    f"{self.folder}: expected poses of this body (same mesh, clamps, material, "
+                    f"mass and damping), but {name} is of another; use another folder"
                 )
 
     def provenance(self, name: str) -> dict[str, Any]:

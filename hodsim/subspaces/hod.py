@@ -1,4 +1,4 @@
-"""The network subspace: u = B z(q), z the decoder's last hidden layer and q (paper, Application III)."""
+"""The network subspace: u = B z(q), z the decoder up to its last layer (paper, Application III)."""
 
 from __future__ import annotations
 
@@ -65,10 +65,11 @@ class HoD(Subspace):
         if rows["H"] is not None:
             H = np.empty((self._r, self._r, y.shape[1]))
             H[self._i, self._j] = H[self._j, self._i] = y[rows["H"]]
+        vv: np.ndarray | None = None
         if rows["vv"] is not None:
             vv = y[rows["vv"]]
-        else:
-            vv = None if v is None or H is None else v @ (v @ H)
+        elif v is not None and H is not None:
+            vv = v @ (v @ H)
         return FeatureLanes(
             z=y[0],
             J=y[rows["J"]].T,

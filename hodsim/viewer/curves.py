@@ -40,8 +40,9 @@ def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> N
     figure = Figure(figsize=(4.2 * columns + 0.6, 3.4 * lines + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
-    strong = list(dict.fromkeys(k for curves in panels.values() for k in curves if curves[k].strong))
-    labels = list(dict.fromkeys(label for curves in panels.values() for label in curves))
+    every = [(label, curve) for curves in panels.values() for label, curve in curves.items()]
+    labels = list(dict.fromkeys(label for label, _ in every))
+    strong = list(dict.fromkeys(label for label, curve in every if curve.strong))
     handles = {}
     for axes, (scene, curves) in zip(grid.flat, panels.items(), strict=False):
         for label, curve in curves.items():

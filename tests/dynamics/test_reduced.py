@@ -146,7 +146,9 @@ def test_every_term_counts_in_the_matrix_and_none_in_the_residual(
         changed = np.abs(A_fewer - A).max() / np.abs(A).max()
         # The incremental form and a quadratic map have no third derivative to leave out.
         none = name == "no D3" and (formulation == "incremental" or kind == "quadratic")
-        assert changed == 0.0 if none else changed > 1e-3, name  # 1.2e-3 for D3, 0.04 and more for D2
+        assert changed == 0.0 if none else changed > 1e-3, (
+            name
+        )  # 1.2e-3 for D3, 0.04 and more for D2
 
 
 def _histories(integrator: str, past: Motion, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -90,9 +90,7 @@ def test_lanes_of_a_batch_with_rest_in_it() -> None:
     assert not lanes.value[2].any()
     for k in range(5):
         for lane in ((), (0,), (0, 0)):
-            wanted = oracles.nested_autograd(
-                network.decoder.features, q[k], [a[0, k]] * len(lane)
-            )
+            wanted = oracles.nested_autograd(network.decoder.features, q[k], [a[0, k]] * len(lane))
             torch.testing.assert_close(lanes[lane][k], wanted, rtol=1e-10, atol=1e-12)
     # Autograd and differences agree there too, for both halves.
     for f, n in ((network.decoder, 3), (network.encoder, 24)):

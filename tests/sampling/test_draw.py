@@ -30,9 +30,7 @@ SEED = st.integers(0, 2**32)
 
 def _family(kind: str = "force", direction: Direction | None = None, **given: object) -> RandomLoad:
     region = None if kind == "gravity" else TIP
-    return RandomLoad(
-        kind, (2.0, 5.0), direction or Direction("any"), RAMP, HOLD, region, **given
-    )
+    return RandomLoad(kind, (2.0, 5.0), direction or Direction("any"), RAMP, HOLD, region, **given)
 
 
 def _scene(*families: RandomLoad, name: str = "bend") -> Scene:

@@ -16,7 +16,12 @@ from hodsim.scene import Damping, Load, MaterialSpec, Region, load_to_dict
 from hodsim.snapshots import Store, origin_of
 
 LOADS = (
-    Load("force", (0.0, 0.1, 0.7), ((1, 0, 0), (0, 1 / 3, 0), (0, 0, 1)), Region("vertices", vertices=(3,))),
+    Load(
+        "force",
+        (0.0, 0.1, 0.7),
+        ((1, 0, 0), (0, 1 / 3, 0), (0, 0, 1)),
+        Region("vertices", vertices=(3,)),
+    ),
     Load("gravity", (0.0,), ((0.0, 0.0, -9.81),)),
 )
 TOLD: dict[str, Any] = {
@@ -154,9 +159,7 @@ def _rewrite(**content: Any) -> Callable[[Path], None]:
         _rewrite(displacement=np.zeros((2, 3), np.complex64)),
     ],
 )
-def test_damaged_files_are_refused_by_name(
-    store: Store, damage: Callable[[Path], object]
-) -> None:
+def test_damaged_files_are_refused_by_name(store: Store, damage: Callable[[Path], object]) -> None:
     damage(store.path("bend-1"))
     for ask in (store.read, lambda: store.provenance("bend-1")):
         with pytest.raises(InputError, match=r"bend-1\.h5: expected a snapshot file") as caught:

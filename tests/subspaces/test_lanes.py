@@ -59,9 +59,7 @@ def test_rest_and_shapes(make: Callable[[], Subspace]) -> None:
         assert subspace.features(q).shape == (*batch, w)
         assert u.shape == (*batch, N)
         assert subspace.encode(u).shape == (*batch, R)
-        np.testing.assert_array_equal(
-            subspace.reconstruct(u), subspace.decode(subspace.encode(u))
-        )
+        np.testing.assert_array_equal(subspace.reconstruct(u), subspace.decode(subspace.encode(u)))
 
 
 @every_subspace

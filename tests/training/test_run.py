@@ -1,0 +1,167 @@
+"""From scenes to a model's folder, end to end, on a body of 33 degrees of freedom."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hodsim
+from hodsim import InputError, load_model
+from hodsim.fem import body_of
+from hodsim.scene import (
+    BeamSpec,
+    Damping,
+    Direction,
+    MaterialSpec,
+    MeshSpec,
+    RandomLoad,
+    Region,
+    Scene,
+    TimeSpec,
+)
+from hodsim.snapshots import Store, origin_of
+from hodsim.subspaces import HoD, Linear
+from hodsim.training import FitOptions, TrainOptions, pose_weights, train
+
+FIT = FitOptions(2, (8,), (8,), 5, epochs=20, whole_epochs=2, batch=16, seed=3)
+OPTIONS = TrainOptions(12, seed=5, workers=1, fit=FIT)
+SCENE = Scene(
+    name="bend",
+    mesh=MeshSpec(beam=BeamSpec((2, 1, 1), (1.0, 0.2, 0.2))),
+    material=MaterialSpec("neo-hookean", 2e4, 0.3, 1000.0),
+    time=TimeSpec(0.05, 8),
+    damping=Damping(1.0),
+    clamps=(Region("box", min=(-1, -1, -1), max=(0, 1, 1)),),
+    sampling=(
+        RandomLoad(
+            "force",
+            (5.0, 20.0),
+            Direction("plane", (1, 0, 0)),
+            (0.02, 0.05),
+            (0.1, 0.3),
+            Region("nearest", nearest=(1.0, 0.0, 0.0)),
+        ),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[Any, ...]]]:
+    folder = tmp_path_factory.mktemp("run") / "model"
+    told: list[tuple[Any, ...]] = []
+    train([SCENE], folder, OPTIONS, None, lambda *row: told.append(row), "hodsim train bend.toml")
+    return folder, told
+
+
+def test_the_folder_is_a_model_for_the_body(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
+    folder, _ = run
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "model.json",
+        "rivals.safetensors",
+        "snapshots",
+        "weights.safetensors",
+    ]
+    model = load_model(folder)
+    model.check(body_of(SCENE))
+    assert {model.subspace(kind).rank for kind in ("hod", "pca", "quadratic")} == {2}
+    assert model.network.shape.decoder == (8,)
+    assert model.subspace("pca", 5).rank == 5
+
+
+def test_the_card(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
+    folder, _ = run
+    card = json.loads((folder / "model.json").read_text())
+    assert card["origin"] == origin_of(body_of(SCENE))
+    assert card["scenes"] == ["bend"]
+    assert card["command"] == "hodsim train bend.toml"
+    assert card["poses"] == {"trained_on": 11 * 9, "held_out": 9}
+    assert card["stopped_early"] == []
+    options = card["options"]
+    assert (options["trajectories"], options["seed"], options["workers"]) == (12, 5, 1)
+    assert FitOptions(**{k: v for k, v in options["fit"].items()}).rank == 2
+    assert (options["fit"]["epochs"], options["fit"]["seed"]) == (20, 3)
+    assert card["versions"]["hodsim"] == hodsim.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", card["versions"]["torch"])
+    assert card["history"][-1]["held_out_error"] == pytest.approx(
+        card["reconstruction_error"]["held_out"], rel=1e-6
+    )
+
+
+def test_the_errors_told_are_those_of_the_model(
+    run: tuple[Path, list[tuple[Any, ...]]],
+) -> None:
+    """Measured again from the files alone, in float64."""
+    folder, _ = run
+    model = load_model(folder)
+    errors = model.card["reconstruction_error"]
+    store = Store(folder / "snapshots")
+    seen, unseen = store.read().split(["bend-0011"])
+
+    def error(subspace: HoD | Linear, poses: Any) -> float:
+        u = poses.u.astype(np.float64)
+        square = ((subspace.reconstruct(u) - u) ** 2).sum(axis=1)
+        return float(np.sqrt(pose_weights(poses, 1.0) @ square))
+
+    hod = model.subspace("hod")
+    assert errors["trained_on"] == pytest.approx(error(hod, seen), rel=1e-3)
+    assert errors["held_out"] == pytest.approx(error(hod, unseen), rel=1e-3)
+    assert errors["held_out_by_scene"] == {"bend": errors["held_out"]}
+    linear = model.card["pca_reconstruction_error"]
+    assert list(map(int, linear)) == [2, 3, 4, 5]
+    for r, told in linear.items():
+        assert told == pytest.approx(error(model.subspace("pca", int(r)), unseen), rel=1e-3)
+    # Held out in earnest: the bases are of the other poses.
+    np.testing.assert_allclose(
+        np.abs(np.linalg.svd(seen.u.astype(float), full_matrices=False)[2][:2]).T,
+        np.abs(model.subspace("pca").basis),
+        atol=1e-5,
+    )
+
+
+def test_progress_is_told(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
+    _, told = run
+    assert [row[:3] for row in told if row[0] == "snapshots"] == [
+        ("snapshots", k, 12) for k in range(13)
+    ]
+    assert [row[:3] for row in told if row[0] != "snapshots"] == [
+        *(("inner", k + 1, 20) for k in range(20)),
+        *(("whole", k + 1, 2) for k in range(2)),
+    ]
+    assert told[-1][3]["train_error"] > 0.0
+
+
+def test_stopped_and_run_again_it_is_the_same_model(
+    run: tuple[Path, list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
+    """From the snapshots kept, the checkpoint of a stopped fit, and nothing else."""
+    folder, _ = run
+
+    def stop(stage: str, done: int, total: int, row: dict[str, Any]) -> None:
+        if (stage, done) == ("inner", 13):
+            raise KeyboardInterrupt
+
+    kept = folder / "snapshots"
+    with pytest.raises(KeyboardInterrupt):
+        train([SCENE], tmp_path, OPTIONS, kept, stop, "hodsim train bend.toml")
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    with pytest.raises(InputError, match=r"found no model\.json"):
+        load_model(tmp_path)
+    rows: list[str] = []
+    model = train(
+        [SCENE], tmp_path, OPTIONS, kept, lambda *row: rows.append(row[0]), "hodsim train bend.toml"
+    )
+    assert rows.count("inner") == 8  # from 12: an epoch is told before it is saved
+    for name in ("weights.safetensors", "rivals.safetensors", "model.json"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    for name, value in load_model(folder).network.state_dict().items():
+        assert torch.equal(model.network.state_dict()[name], value)
+    other = TrainOptions(12, seed=6, workers=1, fit=FIT)
+    with pytest.raises(InputError, match="of other seed, loads"):
+        train([SCENE], tmp_path / "other", other, kept)
+    assert not (tmp_path / "other").exists()
