@@ -25,8 +25,7 @@ def options_of(card: Path) -> TrainOptions:
     if not card.is_file():
         return TrainOptions()
     told: dict[str, Any] = json.loads(card.read_text())["options"]
-    fit = {k: tuple(v) if isinstance(v, list) else v for k, v in told["fit"].items()}
-    return TrainOptions(**{**told, "fit": FitOptions(**fit)})
+    return TrainOptions(**{**told, "fit": FitOptions(**told["fit"])})
 
 
 def show(stage: str, done: int, total: int, row: dict[str, Any]) -> None:

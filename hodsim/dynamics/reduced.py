@@ -176,8 +176,9 @@ class _Step:
     def directions(self, q: np.ndarray, g: np.ndarray) -> Iterator[np.ndarray]:
         """Newton's direction; where |g| does not fall along it, safer ones.
 
-        The second keeps J alone, whose matrix is symmetric and, where the body is stable, positive
-        definite. The others are Levenberg's, along which |g|^2 falls unless g is at its minimum.
+        The second keeps J alone, whose matrix is symmetric (but for a torque's part) and, where the
+        body is stable, positive definite. The others are Levenberg's, along which |g|^2 falls
+        unless it is at a minimum.
         """
         newton_matrix = self.matrix(q, self.space.terms)
         yield from _solve(newton_matrix, g)
@@ -231,10 +232,7 @@ class _Step:
 
 def _solve(A: np.ndarray, g: np.ndarray) -> Iterator[np.ndarray]:
     """-A^-1 g by LU, for A is not symmetric; nothing if A is singular or not finite."""
-    try:
-        lu = scipy.linalg.lu_factor(A, check_finite=False)
-        direction = -scipy.linalg.lu_solve(lu, g, check_finite=False)
-    except (ValueError, scipy.linalg.LinAlgError):
-        return
-    if np.isfinite(direction).all():
-        yield direction
+    # LAPACK itself: scipy's wrappers warn on stderr of a singular matrix, which is no news here.
+    _, _, x, info = scipy.linalg.lapack.dgesv(A, g)
+    if info == 0 and np.isfinite(x).all():
+        yield -x

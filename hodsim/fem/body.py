@@ -29,6 +29,8 @@ class Body:
         Indices of the vertices that move, ascending.
     elastic
         Energy, internal force and stiffness as functions of the displacement.
+    mass_kind, rayleigh
+        How mass and damping were made.
     mass, damping
         M [kg] and C [kg/s], CSR (n_dofs, n_dofs), both on the pattern of the stiffness.
     rounding
@@ -37,6 +39,8 @@ class Body:
 
     mesh: TetMesh
     material: MaterialSpec
+    mass_kind: str
+    rayleigh: Damping
     free_vertices: np.ndarray
     elastic: Assembly
     mass: sp.csr_array
@@ -130,6 +134,8 @@ def make_body(
     return Body(
         mesh=mesh,
         material=material,
+        mass_kind=mass,
+        rayleigh=damping,
         free_vertices=np.flatnonzero(pattern.free >= 0),
         elastic=elastic,
         mass=pattern.matrix(m),

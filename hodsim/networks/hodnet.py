@@ -33,7 +33,7 @@ class Shape:
 
     n_dofs: int
     rank: int = 6
-    decoder: tuple[int, ...] = (128, 128)
+    decoder: tuple[int, ...] = (160, 160)
     encoder: tuple[int, ...] = (256, 256)
     projected: int = 40
     activation: str = "silu"

@@ -25,13 +25,16 @@ _FORMAT = 1
 
 
 def origin_of(body: Body) -> dict[str, Any]:
-    """What poses of this body depend on: mesh, free vertices, material, mass and damping."""
+    """What poses of this body depend on: mesh, free vertices, material, mass and damping.
+
+    Only what is exact on every machine: numbers that were given, and none that were computed.
+    """
     return {
         "mesh": body.mesh.digest,
         "free_vertices": hashlib.sha256(body.free_vertices.astype("<i8").tobytes()).hexdigest(),
         "material": asdict(body.material),
-        "mass": hashlib.sha256(body.mass.data.tobytes()).hexdigest(),
-        "damping": hashlib.sha256(body.damping.data.tobytes()).hexdigest(),
+        "mass": body.mass_kind,
+        "damping": asdict(body.rayleigh),
     }
 
 

@@ -47,12 +47,12 @@ class FitOptions:
     """
 
     rank: int = 6
-    decoder: tuple[int, ...] = (128, 128)
+    decoder: tuple[int, ...] = (160, 160)
     encoder: tuple[int, ...] = (256, 256)
     projected: int = 40
     activation: str = "silu"
     init: str = "pca"
-    epochs: int = 300
+    epochs: int = 450
     whole_epochs: int = 3
     batch: int = 512
     rate: float = 3e-3
@@ -61,6 +61,9 @@ class FitOptions:
     seed: int = 2
 
     def __post_init__(self) -> None:
+        # A card's lists are tuples here.
+        object.__setattr__(self, "decoder", tuple(self.decoder))
+        object.__setattr__(self, "encoder", tuple(self.encoder))
         if self.init not in ("pca", "random"):
             raise InputError(f"init: expected pca or random, given {self.init!r}; choose one")
         if min(self.epochs, self.whole_epochs) < 0 or self.batch < 1:

@@ -123,7 +123,7 @@ def test_newtons_matrix_is_the_slope_of_the_residual(
         direction = np.random.default_rng(seed + 50).standard_normal(R)
         steps = (2e-2, 1e-2, 5e-3)
         errors = oracles.central_errors(
-            lambda x: step.residual(x)[0], A @ direction, q, direction, steps
+            lambda x, step=step: step.residual(x)[0], A @ direction, q, direction, steps
         )
         # Second order or better: of these cubes the h^4 still shows, 1.9 to 2.1 measured.
         print(kind, errors, np.abs(A @ direction).max(), oracles.observed_orders(errors))
@@ -136,7 +136,7 @@ def test_newtons_matrix_is_the_slope_of_the_residual(
 def test_every_term_counts_in_the_matrix_and_none_in_the_residual(
     kind: str, formulation: str
 ) -> None:
-    space, step, q = _random_step(kind, "implicit-euler", formulation, 1)
+    _, step, q = _random_step(kind, "implicit-euler", formulation, 1)
     g, A = step.residual(q.copy())[0], step.matrix(q.copy(), EVERY)
     for name, terms in FEWER.items():
         _, fewer, _ = _random_step(kind, "implicit-euler", formulation, 1, terms)
@@ -203,7 +203,7 @@ def test_residual_is_the_euler_lagrange_equation(kind: str, mass: str) -> None:
     body = _body((1, 1, 1), Damping(), mass)
     subspace = _subspace(kind, body)
     loads = Loads(body, (Load("gravity", (0.0,), ((0.0, 1.0, -3.0),)),))
-    space = ReducedSpace(body, loads, subspace, H)
+    space = ReducedSpace(body, loads, subspace, H, formulation="lagrangian")
     mesh, f = body.mesh, _decode(subspace)
     M = oracles.consistent_mass(mesh.vertices, mesh.tets, 1000.0)
     pull = np.outer(M.sum(axis=1), [0.0, 1.0, -3.0])[body.free_vertices].ravel()
@@ -403,3 +403,35 @@ def test_a_step_that_fails_is_told(formulation: str) -> None:
     assert simulate(space(30), 5).converged
     _, result = space(1).step(space(1).start(v=np.full(R, np.nan)))
     assert result.status == "not_finite"
+
+
+@every_formulation
+def test_directions_get_safer(formulation: str) -> None:
+    """Newton's own, then that of J alone, then three along which |g|^2 falls for sure."""
+    for seed in range(3):
+        space, step, q = _random_step("hod", "implicit-euler", formulation, seed)
+        g = step.residual(q)[0]
+        A, simple = (step.matrix(q, terms) for terms in (EVERY, FEWER["J alone"]))
+        given = list(step.directions(q, g))
+        assert len(given) == 5
+        np.testing.assert_allclose(A @ given[0], -g, atol=1e-10 * np.abs(g).max())
+        np.testing.assert_allclose(simple @ given[1], -g, atol=1e-10 * np.abs(g).max())
+        J = space.subspace.lanes(q).J
+        symmetric = simple + J.T @ step.G @ J  # but for the torque's own turning
+        np.testing.assert_allclose(symmetric, symmetric.T, atol=1e-12 * np.abs(A).max())
+        for direction in given[2:]:
+            assert (A.T @ g) @ direction < 0.0
+        sizes = [np.linalg.norm(d) for d in given[2:]]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_singular_matrix_is_no_error() -> None:
+    """A latent coordinate that moves nothing: Newton's matrix is singular, its row of g is 0."""
+    body = _body()
+    V = np.hstack([_modes(body, 2), np.zeros((body.n_dofs, 1))])
+    motion = simulate(ReducedSpace(body, _loads(body), Linear(V), H), 5)
+    wanted = simulate(ReducedSpace(body, _loads(body), Linear(V[:, :2]), H), 5)
+    np.testing.assert_allclose(
+        motion.z[:, :2], wanted.z, rtol=0, atol=1e-5 * np.abs(wanted.z).max()
+    )
+    assert not motion.z[:, 2].any()

@@ -80,7 +80,7 @@ def test_lanes_of_the_features(activation: str) -> None:
 
 
 def test_lanes_of_a_batch_with_rest_in_it() -> None:
-    """Rest is exact by subtracting what rounding left there, which must not cost its derivatives."""
+    """Rest is exact by subtracting what rounding left there; its derivatives must survive that."""
     network = _network().double()
     features = Features(network.decoder).requires_grad_(False)
     q = torch.randn(5, 3, dtype=torch.float64)

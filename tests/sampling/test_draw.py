@@ -149,7 +149,7 @@ def test_probability() -> None:
 
 
 def test_nothing_that_could_be_drawn() -> None:
-    with pytest.raises(InputError, match="scene bend: expected .* probability above 0"):
+    with pytest.raises(InputError, match=r"scene bend: expected .* probability above 0"):
         _draw(0, _family(probability=0.0))
     with pytest.raises(InputError, match="scene bend: expected"):
         _draw(0)
@@ -172,5 +172,5 @@ def test_jobs() -> None:
         jobs_of([a, a], 3, 5)
     with pytest.raises(InputError, match="scene c: expected at least one"):
         jobs_of([_scene(name="c")], 3, 5)
-    with pytest.raises(InputError, match="seed: .* given -1"):
+    with pytest.raises(InputError, match=r"seed: .* given -1"):
         jobs_of([a], 3, -1)

@@ -103,7 +103,7 @@ def test_poses_of_another_body_are_refused(
 ) -> None:
     store.check(ORIGIN)
     body = _body(**other)
-    with pytest.raises(InputError, match="expected poses of this body .* bend-0 is of another"):
+    with pytest.raises(InputError, match=r"expected poses of this body .* bend-0 is of another"):
         store.check(origin_of(body))
     u = np.zeros((2, body.n_dofs))
     store.write("bend-9", u, origin=origin_of(body), **TOLD)

@@ -1,4 +1,4 @@
-"""What every subspace promises: rest, decode, and lanes that are the derivatives of the features."""
+"""What every subspace promises: rest stays rest, and lanes are the features' derivatives."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_lanes_are_the_features_derivatives(make: Callable[[], Subspace]) -> Non
         np.testing.assert_allclose(full.z, subspace.features(q), rtol=0, atol=1e-14)
         pairs = [
             (subspace.features, full.J @ e),
-            (lambda x: subspace.lanes(x).J @ v, e @ (v @ full.H)),
-            (lambda x: v @ (v @ subspace.lanes(x, order=2).H), e @ full.vve),
+            (lambda x, v=v: subspace.lanes(x).J @ v, e @ (v @ full.H)),
+            (lambda x, v=v: v @ (v @ subspace.lanes(x, order=2).H), e @ full.vve),
         ]
         for f, wanted in pairs:
             errors = oracles.central_errors(f, wanted, q, e, (4e-3, 2e-3, 1e-3))

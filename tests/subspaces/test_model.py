@@ -92,22 +92,20 @@ def test_ranks_and_kinds(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"size": (1.0, 0.3, 0.21)}, "mass, mesh"),
+        ({"size": (1.0, 0.3, 0.21)}, "mesh"),
         ({"law": "neo-hookean"}, "material"),
         ({"young": 1.1e4}, "material"),
-        ({"density": 901.0}, "damping, mass, material"),
-        ({"clamped": -1.0}, "damping, free_vertices, mass"),
-        ({"mass": "consistent"}, "damping, mass"),
+        ({"density": 901.0}, "material"),
+        ({"clamped": -1.0}, "free_vertices"),
+        ({"mass": "consistent"}, "mass"),
         ({"damping": 0.5}, "damping"),
     ],
 )
 def test_a_model_for_another_body_is_refused(changes: dict[str, Any], named: str) -> None:
     model = _model(_body())
     model.check(_body())
-    with pytest.raises(InputError, match=rf"\(different .*{named}.*\); train one") as caught:
+    with pytest.raises(InputError, match=rf"\(different {named}\); train one"):
         model.check(_body(**changes))
-    if set(changes) <= {"law", "young", "damping"}:  # these change nothing else
-        assert f"(different {named})" in str(caught.value)
 
 
 def _arrays(**changes: np.ndarray | None) -> Callable[[Path], None]:
