@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hodsim import InputError
@@ -26,6 +26,7 @@ TIP = Region("nearest", nearest=(1.0, 0.0, 0.0))
 STEP = 0.02
 RAMP, HOLD = (0.05, 0.2), (0.3, 0.6)
 SEED = st.integers(0, 2**32)
+relaxed = settings(deadline=None, max_examples=50)  # a busy machine is no failure
 
 
 def _family(kind: str = "force", direction: Direction | None = None, **given: object) -> RandomLoad:
@@ -47,6 +48,7 @@ def _draw(seed: int, *families: RandomLoad) -> tuple[Load, ...]:
     return draw_loads(_scene(*families), np.random.default_rng(seed))
 
 
+@relaxed
 @given(SEED)
 def test_the_seed_alone_decides(seed: int) -> None:
     families = (_family(turn=(-90.0, 90.0)), _family("torque", probability=0.5))
@@ -54,6 +56,7 @@ def test_the_seed_alone_decides(seed: int) -> None:
     assert _draw(seed, *families) != _draw(seed + 1, *families)
 
 
+@relaxed
 @given(SEED)
 def test_a_released_force(seed: int) -> None:
     """Up over the ramp, level over the hold, gone one time step later."""
@@ -72,6 +75,7 @@ def test_a_released_force(seed: int) -> None:
     assert not value_at(load, gone + 9.0).any()
 
 
+@relaxed
 @given(SEED)
 def test_one_that_stays(seed: int) -> None:
     (load,) = _draw(seed, _family("gravity", release=False))
@@ -80,6 +84,7 @@ def test_one_that_stays(seed: int) -> None:
     assert any(load.values[1])
 
 
+@relaxed
 @given(SEED, st.sampled_from([(20.0, 170.0), (-170.0, -20.0), (90.0, 90.0)]))
 def test_a_turning_one(seed: int, turn: tuple[float, float]) -> None:
     """Its length stays, in a plane, at even speed, by an angle within the range."""
@@ -100,6 +105,7 @@ def test_a_turning_one(seed: int, turn: tuple[float, float]) -> None:
     assert HOLD[0] - 1e-9 <= times[-1] - times[0] <= HOLD[1] + 1e-9
 
 
+@relaxed
 @given(SEED)
 def test_directions(seed: int) -> None:
     vector = (1.0, -2.0, 0.5)

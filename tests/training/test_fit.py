@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hodsim import ConvergenceError, InputError
@@ -165,6 +165,20 @@ def test_the_seed_decides() -> None:
     assert not _same(first, fit(poses, replace(options, seed=2))[0])
 
 
+def test_every_epoch_takes_the_poses_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so those that one epoch leaves over, 120 being no multiple of 50, come in another."""
+    orders, draw = [], torch.randperm
+
+    def record(*args: Any, **kw: Any) -> torch.Tensor:
+        orders.append(draw(*args, **kw))
+        return orders[-1]
+
+    monkeypatch.setattr(torch, "randperm", record)
+    fit(_curved(), replace(OPTIONS, epochs=4, whole_epochs=4, batch=50))
+    assert len({tuple(order.tolist()) for order in orders}) == len(orders) == 8
+    assert all(sorted(order.tolist()) == list(range(120)) for order in orders)
+
+
 def test_history() -> None:
     poses = _curved()
     rows: list[dict[str, Any]] = []
@@ -221,6 +235,7 @@ def test_options_that_make_no_fit(given: dict[str, Any], message: str) -> None:
         FitOptions(**given)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.floats(0.0, 1.0), st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 999)
 )
