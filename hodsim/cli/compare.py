@@ -80,6 +80,11 @@ def compare(
         raise InputError(f"scenes: expected different names, given {', '.join(names)}")
     models = model_opener(model)
     ranks = [models(scene).network.shape.rank for scene in opened]
+    if ablate and (subspaces != _SUBSPACES or formulation != "incremental"):
+        raise InputError(
+            "compare: --ablate compares HoD-Net in both formulations; leave out --subspaces and "
+            "--formulation"
+        )
     if ablate:
         specs = _ablation(ranks[0])
     runs: list[Run] = []
@@ -222,7 +227,11 @@ def _table(kind: str, rows: list[dict[str, Any]]) -> Table:
 
 def _matching_rank(rows: list[dict[str, Any]]) -> str | None:
     """Which of the PCA ranks compared is first as good as HoD-Net, by the mean tip error."""
-    hod = [row for row in rows if row["subspace"] == "hod" and row["position_mean"] is not None]
+    hod = [
+        row
+        for row in rows
+        if row["subspace"] == "hod" and row["position_mean"] is not None and not row["stopped"]
+    ]
     pca = sorted((row for row in rows if row["subspace"] == "pca"), key=lambda row: row["rank"])
     if not hod or not pca:
         return None

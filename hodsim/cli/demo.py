@@ -48,7 +48,7 @@ def demo(
     folder = model_folder(scenes[0], model)
     trained = load_model(folder)
     r = trained.network.shape.rank
-    specs = (Spec("pca", r), Spec("pca", 2 * r), Spec("hod", r), Spec("hod", r, "lagrangian"))
+    specs = (Spec("pca", r), Spec("pca", 2 * r), Spec("hod", r))
     steps = min(_QUICK_STEPS, scenes[0].time.steps) if quick else None
     with output.progress() as report:
         plays = [

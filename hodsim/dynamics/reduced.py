@@ -26,8 +26,11 @@ FORMULATIONS: Final = ("incremental", "lagrangian")
 
 @dataclass(frozen=True)
 class Terms:
-    """Which derivatives of the decoder Newton's matrix keeps. The residual is never touched, so
-    what a term buys is iterations, not accuracy."""
+    """Which derivatives of the decoder Newton's matrix keeps.
+
+    The residual is never touched, so what a term buys is iterations; but where a step has several
+    roots (the lagrangian form, strong loads), another matrix may lead to another one.
+    """
 
     second: bool = True
     third: bool = True
@@ -52,7 +55,7 @@ class ReducedSpace:
         "implicit-euler" or "bdf2".
     formulation
         "incremental" (default): z' and z'' by the scheme in feature space, the stationary point of
-        an incremental potential (Fulton 2019), which always exists; it mirrors the full-space
+        an incremental potential (Fulton 2019) where loads have one; it mirrors the full-space
         scheme step for step and needs no D^3 z. "lagrangian": q' and
         q'' by the scheme and z'' by the chain rule (paper, Eq. 12), whose Newton's matrix holds
         D^3 z; it differs from the full-space scheme by O(h) where the manifold is curved.

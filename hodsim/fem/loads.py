@@ -116,7 +116,13 @@ def _unit_force(body: Body, load: Load, axis: np.ndarray) -> np.ndarray:
     vertices = select(load.region, body.mesh.vertices)
     full = np.zeros((body.mesh.n_vertices, 3))
     full[vertices] = axis / len(vertices)
-    return body.restrict(full)
+    force = body.restrict(full)
+    if not force.any() and axis.any():
+        raise InputError(
+            f"load: expected a force on at least one free vertex, given {len(vertices)} clamped "
+            "ones; choose another region"
+        )
+    return force
 
 
 def _torque(body: Body, load: Load) -> _Torque:

@@ -53,10 +53,13 @@ def load_network(folder: str | Path) -> tuple[HoDNet, dict[str, Any]]:
             )
     try:
         card = json.loads((folder / CARD).read_text())
+        missing = [k for k in ("format", "shape", "weights") if k not in card]
+        if not isinstance(card, dict) or missing:
+            raise ValueError(f"{CARD}: expected an object with format, shape and weights")
         if card["format"] != _FORMAT:
-            raise ValueError(f"format {card['format']!r}, expected {_FORMAT}")
-        if card.get("weights") not in (None, _digest(folder / WEIGHTS)):
-            raise ValueError("the card is of other weights")
+            raise ValueError(f"{CARD}: expected format {_FORMAT}, given {card['format']!r}")
+        if card["weights"] != _digest(folder / WEIGHTS):
+            raise ValueError(f"{WEIGHTS}: expected the weights that {CARD} names, given others")
         network = HoDNet(Shape(**card["shape"])).double()
         weights = safetensors.torch.load_file(folder / WEIGHTS)
         network.load_state_dict({k: v.double() for k, v in weights.items()})

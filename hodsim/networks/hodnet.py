@@ -26,9 +26,9 @@ class Shape:
     """The sizes that make a HoD-Net.
 
     `n_dofs` displacements and `rank` latent coordinates; the hidden widths of `encoder` and
-    `decoder`; and `projected`, the width of the linear layers next to the displacements, which
-    bounds what a decoded pose can cost: everything nonlinear happens in so many numbers.
-    Raises `InputError` for sizes below 1 or an unknown activation.
+    `decoder`; and `projected`, the width of the linear layers next to the displacements, all that
+    the nonlinear layers between see of a pose and give back. Raises `InputError` for sizes below 1,
+    a rank above `projected`, or an unknown activation.
     """
 
     n_dofs: int
@@ -44,6 +44,11 @@ class Shape:
         sizes = (self.n_dofs, self.rank, self.projected, *self.decoder, *self.encoder)
         if any(not isinstance(n, int) or n < 1 for n in sizes) or not self.decoder:
             raise InputError(f"network: expected whole sizes of at least 1, given {asdict(self)}")
+        if self.rank > self.projected:
+            raise InputError(
+                f"network: expected a rank of at most projected = {self.projected}, given "
+                f"{self.rank}; choose a smaller rank"
+            )
         if self.activation not in ACTIVATIONS:
             raise InputError(
                 f"activation: expected one of {', '.join(ACTIVATIONS)}; given {self.activation!r}"

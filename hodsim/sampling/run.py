@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,8 +92,10 @@ def make_snapshots(
     if progress is not None:
         progress(done, len(jobs))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, min(workers, len(missing))), context) as pool:
-        futures = {pool.submit(_make, job, store): job for job in missing}
+    count = max(1, min(workers, len(missing)))
+    with ProcessPoolExecutor(count, context, initializer=_leave_with_parent) as pool:
+        with _interrupts_ignored():  # Workers inherit it: Ctrl-C is for the parent to answer.
+            futures = {pool.submit(_make, job, store): job for job in missing}
         try:
             for future in as_completed(futures):
                 done += 1
@@ -124,6 +131,32 @@ def _kept(job: Job, store: Store) -> bool:
 
 
 _bodies: dict[Scene, Body] = {}  # A worker process builds each scene's body once.
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """SIGINT ignored meanwhile, where signals can be set at all: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_with_parent() -> None:
+    """In a worker: end when the parent does, however it ends, rather than wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _make(job: Job, store: Store) -> bool:

@@ -99,7 +99,8 @@ def fit(
     """Fit a network to poses; returns it (float64) and the history of its errors.
 
     Errors are weighted relative RMS reconstruction errors. With `checkpoint`, a stopped fit of the
-    same poses and options goes on where it was, to the same result. `report` is given each row of
+    same poses and options goes on where it was, to the same result; the file is left for the
+    caller to remove once the network is safe. `report` is given each row of
     the history as it comes.
 
     Raises
@@ -139,8 +140,6 @@ def fit(
             data, weights = snapshots.u, len(w) * w
         x, wx = (torch.from_numpy(a.astype(np.float32, copy=False)) for a in (data, weights))
         fitted.run(k, name, epochs, rate, x, wx, held_out, checkpoint)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return network.double().eval().requires_grad_(False), fitted.history
 
 

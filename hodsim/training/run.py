@@ -75,7 +75,8 @@ def train(
     poses = store.read([job.name for job in jobs])
     seen, unseen = poses.split(aside)
     measured = unseen if aside else seen
-    network, history = fit(seen, options.fit, measured, out / "checkpoint.safetensors", epoch)
+    checkpoint = out / "checkpoint.safetensors"
+    network, history = fit(seen, options.fit, measured, checkpoint, epoch)
     rank = options.fit.rank
     pca = fit_pca(seen.u, max(rank, min(_COMPONENTS, options.fit.projected)))
     quadratic = fit_quadratic(seen.u, rank)
@@ -97,6 +98,7 @@ def train(
     W = quadratic.basis[:, rank:]
     model = Model(network, pca.basis, W, card)
     save_model(out, model)
+    checkpoint.unlink(missing_ok=True)
     return model
 
 
