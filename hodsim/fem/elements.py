@@ -36,6 +36,18 @@ def gradient(x: wp.array(dtype=vec), tet: wp.vec4i, inverse: mat):
     return wp.matrix_from_cols(x[tet[1]] - o, x[tet[2]] - o, x[tet[3]] - o) * inverse
 
 
+@wp.func
+def spread(P: Any, e: int, out: wp.array2d(dtype=vec)):
+    """Forces of tet e on its vertices: the columns of P = V P_1 D_m^-T, and minus their sum."""
+    f1 = vec(P[0, 0], P[1, 0], P[2, 0])
+    f2 = vec(P[0, 1], P[1, 1], P[2, 1])
+    f3 = vec(P[0, 2], P[1, 2], P[2, 2])
+    out[e, 0] = -(f1 + f2 + f3)
+    out[e, 1] = f1
+    out[e, 2] = f2
+    out[e, 3] = f3
+
+
 @cache
 def element_kernels(law: str) -> ElementKernels:
     """The kernels of the law of that name, compiled on their first launch."""
@@ -70,13 +82,7 @@ def element_kernels(law: str) -> ElementKernels:
         F = gradient(x, tets[e], inverse[e])
         X = shared(F, a[e], b[e])
         P = volume[e] * stress(F, X, a[e], b[e]) * wp.transpose(inverse[e])
-        f1 = vec(P[0, 0], P[1, 0], P[2, 0])
-        f2 = vec(P[0, 1], P[1, 1], P[2, 1])
-        f3 = vec(P[0, 2], P[1, 2], P[2, 2])
-        out[e, 0] = -(f1 + f2 + f3)
-        out[e, 1] = f1
-        out[e, 2] = f2
-        out[e, 3] = f3
+        spread(P, e, out)
 
     @wp.kernel(module="unique", enable_backward=False)
     def force_and_stiffness(
@@ -95,13 +101,7 @@ def element_kernels(law: str) -> ElementKernels:
         F = gradient(x, tets[e], B)
         X = shared(F, a[e], b[e])
         P = volume[e] * stress(F, X, a[e], b[e]) * G
-        f1 = vec(P[0, 0], P[1, 0], P[2, 0])
-        f2 = vec(P[0, 1], P[1, 1], P[2, 1])
-        f3 = vec(P[0, 2], P[1, 2], P[2, 2])
-        out[e, 0] = -(f1 + f2 + f3)
-        out[e, 1] = f1
-        out[e, 2] = f2
-        out[e, 3] = f3
+        spread(P, e, out)
         sum0 = mat()
         sum1 = mat()
         sum2 = mat()

@@ -100,8 +100,8 @@ def fit(
 
     Errors are weighted relative RMS reconstruction errors. With `checkpoint`, a stopped fit of the
     same poses and options goes on where it was, to the same result; the file is left for the
-    caller to remove once the network is safe. `report` is given each row of
-    the history as it comes.
+    caller to remove once the network is safe. `report` is given each row of the history as it
+    comes.
 
     Raises
     ------
@@ -152,6 +152,7 @@ class _Fit:
         self.stage, self.epoch = 0, 0
         self.optimizer: torch.optim.Adam | None = None
         self.key: dict[str, Any] = {}
+        self._moments: dict[int, Any] | None = None  # Adam's, of the checkpoint gone on from.
 
     def resume(self, checkpoint: Path, key: dict[str, Any]) -> None:
         self.key = key
@@ -222,8 +223,6 @@ class _Fit:
                 self._save(checkpoint)
         self.epoch, self._moments = 0, None
         self.stage = stage + 1
-
-    _moments: dict[int, Any] | None = None
 
     def _save(self, checkpoint: Path) -> None:
         assert self.optimizer is not None

@@ -17,7 +17,7 @@ from hodsim.sampling import jobs_of, make_snapshots
 from hodsim.scene import Scene
 from hodsim.snapshots import Snapshots, Store, origin_of
 from hodsim.subspaces import Model, fit_pca, fit_quadratic, save_model
-from hodsim.training.fit import FitOptions, fit, relative_error
+from hodsim.training.fit import FitOptions, fit, pose_weights, relative_error
 
 # Every so many trajectories of a scene, one is kept from the fit to measure it.
 _HELD_OUT = 12
@@ -107,15 +107,11 @@ def _errors(network: HoDNet, seen: Snapshots, measured: Snapshots) -> dict[str, 
     and of each scene.
     """
     network = network.float()
-    rows = [name.rsplit("-", 1)[0] for name in measured.names]
-    scene = np.array(rows)[measured.trajectory]
+    present = {_scene(measured.names[k]) for k in np.unique(measured.trajectory)}
     by_scene = {}
-    for name in sorted(set(scene)):
-        keep = scene == name
-        part = Snapshots(
-            measured.u[keep], measured.trajectory[keep], measured.names, measured.origin
-        )
-        by_scene[str(name)] = relative_error(network, part)
+    for name in sorted(present):
+        _, part = measured.split([n for n in measured.names if _scene(n) == name])
+        by_scene[name] = relative_error(network, part)
     told = {
         "trained_on": relative_error(network, seen),
         "held_out": relative_error(network, measured),
@@ -125,10 +121,13 @@ def _errors(network: HoDNet, seen: Snapshots, measured: Snapshots) -> dict[str, 
     return told
 
 
+def _scene(trajectory: str) -> str:
+    """The scene that a trajectory's name tells: `bend` of `bend-0012`."""
+    return trajectory.rsplit("-", 1)[0]
+
+
 def _linear_error(V: np.ndarray, poses: Snapshots) -> float:
     """`relative_error` of the projection on orthonormal columns V."""
-    from hodsim.training.fit import pose_weights
-
     u = poses.u.astype(np.float64)
     square = ((u - (u @ V) @ V.T) ** 2).sum(axis=1)
     return float(np.sqrt(pose_weights(poses, 1.0) @ square))
