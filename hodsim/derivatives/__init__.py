@@ -1,36 +1,59 @@
-"""High-order derivatives of torch networks with respect to their input, forward, without a graph.
+"""High-order derivatives of torch networks and functions, forward and backward, without a graph.
 
 The paper's Cauchy-Riemann form (Eqs. 6-7, Fig. 2): beside the real values a network carries
 imaginary lanes with i_j^2 = 0, each holding a mixed directional derivative itself. A linear layer
 maps all lanes as rows of one real matrix product (the bias on the real lane alone); an activation
-mixes them by Faa di Bruno's formula. Lanes that lower orders share are carried once, symmetric
-ones once, and a repeated direction is one direction.
+mixes them by Faa di Bruno's formula, a product by Leibniz's. Lanes that lower orders share are
+carried once, symmetric ones once, and a repeated direction is one direction. CSFD-BP is
+backpropagation done on lanes.
 
-    contract(f, x, right=[a, b, c])          D^3 f(x)[a, b, c]
-    contract(f, x, right=[a, a], left=w)     w . D^2 f(x)[a, a]
-    jacobian(f, x), hessian(f, x), third(f, x)
+    contract(f, x, [a, b, c])                D^3 f(x)[a, b, c]
+    contract(f, x, [a, b], left=w, free=1)   D^3 (w . f)(x)[a, b, .]
+    jvp, vjp, hvp, jacobian, hessian, third, hessian_diagonal, laplacian
     push(f, x, directions, plan)             any set of lanes in one pass
+    explain(f, x, ...)                       which scheme that takes, and why
 """
 
-from hodsim.derivatives.activations import register_activation
-from hodsim.derivatives.contract import contract, hessian, jacobian, jvp, push, third
-from hodsim.derivatives.lanes import LanePlan, Lanes, concatenate
+from hodsim.derivatives.contract import (
+    contract,
+    explain,
+    hessian,
+    hessian_diagonal,
+    hvp,
+    jacobian,
+    jvp,
+    laplacian,
+    push,
+    third,
+    vjp,
+)
+from hodsim.derivatives.lane_tensor import LaneTensor
+from hodsim.derivatives.lanes import LanePlan, Lanes
+from hodsim.derivatives.operations import register_activation
 from hodsim.derivatives.partitions import set_partitions
-from hodsim.derivatives.rules import UnknownRuleError, propagate, register_rule
+from hodsim.derivatives.planner import Choice
+from hodsim.derivatives.point import Matrix
+from hodsim.derivatives.rules import UnknownRuleError, register_rule
 
 __all__ = [
+    "Choice",
     "LanePlan",
+    "LaneTensor",
     "Lanes",
+    "Matrix",
     "UnknownRuleError",
-    "concatenate",
     "contract",
+    "explain",
     "hessian",
+    "hessian_diagonal",
+    "hvp",
     "jacobian",
     "jvp",
-    "propagate",
+    "laplacian",
     "push",
     "register_activation",
     "register_rule",
     "set_partitions",
     "third",
+    "vjp",
 ]

@@ -11,28 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TypeVar
+from math import pi, prod, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Sigma = Callable[[nn.Module, Tensor, int], list[Tensor]]
+from hodsim.derivatives.elementary import normal_cdf, times_x
+from hodsim.derivatives.partitions import set_partitions
+
+Sigma = Callable[[Any, Tensor, int], list[Tensor]]
 _SIGMA: dict[type[nn.Module], Sigma] = {}
-F = TypeVar("F", bound=Callable[..., list[Tensor]])
 
 
-def register_activation(module_type: type[nn.Module]) -> Callable[[F], F]:
-    """Decorator for ``sigma(module, x, order)``, the derivatives of an elementwise module.
-
-    It returns [sigma(x), sigma'(x), ..., sigma^(order)(x)], each of x's shape.
-    """
-
-    def keep(sigma: F) -> F:
-        _SIGMA[module_type] = sigma
-        return sigma
-
-    return keep
+def keep_activation(module_type: type[nn.Module], sigma: Sigma) -> None:
+    """Enter ``sigma(module, x, order)``, the derivatives of an elementwise module, in the table."""
+    _SIGMA[module_type] = sigma
 
 
 def activation_of(module_type: type[nn.Module]) -> Sigma | None:
@@ -78,49 +73,108 @@ def logistic(x: Tensor, order: int) -> list[Tensor]:
     return out
 
 
-@register_activation(nn.Sigmoid)
-def _sigmoid(_: nn.Sigmoid, x: Tensor, order: int) -> list[Tensor]:
-    return logistic(x, order)
-
-
-@register_activation(nn.Tanh)
-def _tanh(_: nn.Tanh, x: Tensor, order: int) -> list[Tensor]:
-    s = logistic(2 * x, order)  # tanh(x) = 2 s(2 x) - 1
+def tanh(x: Tensor, order: int) -> list[Tensor]:
+    """tanh x = 2 s(2 x) - 1."""
+    s = logistic(2 * x, order)
     return [torch.tanh(x), *(s[k] * 2 ** (k + 1) for k in range(1, order + 1))]
 
 
-@register_activation(nn.SiLU)
-def _silu(_: nn.SiLU, x: Tensor, order: int) -> list[Tensor]:
-    s = logistic(x, order)
-    out = [functional.silu(x)]
-    if order >= 1:
-        out.append(torch.addcmul(s[0], x, s[1]))
-    # (x s)^(k) = x s^(k) + k s^(k-1)
-    return out + [torch.add(x * s[k], s[k - 1], alpha=k) for k in range(2, order + 1)]
+def silu(x: Tensor, order: int) -> list[Tensor]:
+    """x s(x)."""
+    return [functional.silu(x), *times_x(x, logistic(x, order))[1:]]
 
 
-@register_activation(nn.Softplus)
-def _softplus(module: nn.Softplus, x: Tensor, order: int) -> list[Tensor]:
-    beta, scaled = module.beta, x * module.beta
-    out = [functional.softplus(x, module.beta, module.threshold)]
+def gelu(x: Tensor, order: int) -> list[Tensor]:
+    """x Phi(x), Phi the normal distribution function."""
+    return [functional.gelu(x), *times_x(x, normal_cdf(x, order))[1:]]
+
+
+def logsigmoid(x: Tensor, order: int) -> list[Tensor]:
+    """log s(x); its derivative is s(-x)."""
+    mirrored = logistic(-x, order - 1) if order else []
+    return [functional.logsigmoid(x), *(s * (-1) ** k for k, s in enumerate(mirrored))]
+
+
+def softplus(x: Tensor, order: int, beta: float = 1.0, threshold: float = 20.0) -> list[Tensor]:
+    """log(1 + e^(beta x)) / beta, and x past the threshold, as torch computes it."""
+    scaled = x * beta
+    out = [functional.softplus(x, beta, threshold)]
     if order >= 1:
-        # torch switches to the identity past the threshold: differentiate what the module computes.
-        linear = scaled > module.threshold
+        linear = scaled > threshold
         s = logistic(scaled, order - 1)
         out.append(s[0].masked_fill(linear, 1.0))
         out += [(s[k] * beta**k).masked_fill(linear, 0.0) for k in range(1, order)]
     return out
 
 
-@register_activation(nn.ELU)
-def _elu(module: nn.ELU, x: Tensor, order: int) -> list[Tensor]:
-    # C^1 only (for alpha = 1): from the second derivative on it jumps at 0, where we take the
-    # left side (torch.autograd takes the left once, then the right).
-    out = [functional.elu(x, module.alpha)]
-    if order >= 1:
-        positive = x > 0
-        left = torch.exp(x.clamp(max=0.0)) * module.alpha
-        out.append(left.masked_fill(positive, 1.0))
-        if order >= 2:
-            out.extend([left.masked_fill(positive, 0.0)] * (order - 1))
-    return out
+def elu(
+    x: Tensor, order: int, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0
+) -> list[Tensor]:
+    """scale x for x > 0, else scale alpha (e^(input_scale x) - 1).
+
+    C^1 only (for alpha = 1): from the second derivative on it jumps at 0, where we take the left
+    side (torch.autograd takes the left once, then the right).
+    """
+    positive = x > 0
+    left = torch.exp(x.clamp(max=0.0) * input_scale) * (scale * alpha)
+    below = torch.expm1(x.clamp(max=0.0) * input_scale) * (scale * alpha)
+    out = [torch.where(positive, x * scale, below)]
+    slopes = [scale, *[0.0] * order]
+    return out + [
+        (left * input_scale**k).masked_fill(positive, slopes[k - 1]) for k in range(1, order + 1)
+    ]
+
+
+def gelu_tanh(x: Tensor, order: int) -> list[Tensor]:
+    """x s(2 p(x)) with p = sqrt(2/pi) (x + 0.044715 x^3), torch's approximation of GELU."""
+    c, d = 2.0 * sqrt(2.0 / pi), 0.044715
+    p = [c * (x + d * x**3), c * (1.0 + 3.0 * d * x * x), 6.0 * c * d * x, 6.0 * c * d + 0.0 * x]
+    outer = logistic(p[0], order)
+    inner: list[Tensor] = [outer[0]]
+    for k in range(1, order + 1):
+        total = torch.zeros_like(x)
+        for partition in set_partitions(k):
+            if all(len(block) <= 3 for block in partition):
+                total = total + outer[len(partition)] * prod(p[len(b)] for b in partition)
+        inner.append(total)
+    return [functional.gelu(x, approximate="tanh"), *times_x(x, inner)[1:]]
+
+
+def selu(x: Tensor, order: int) -> list[Tensor]:
+    """ELU with the constants of self-normalising networks, as torch has them."""
+    return elu(x, order, alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193349)
+
+
+def leaky_relu(x: Tensor, order: int, slope: float = 0.01) -> list[Tensor]:
+    """x for x > 0, else slope x; at 0 the left side, as torch has it."""
+    zero = torch.zeros_like(x)
+    steep = (x > 0).to(x) * (1.0 - slope) + slope
+    return [x * steep, steep, *[zero] * (order - 1)][: order + 1]
+
+
+def relu(x: Tensor, order: int) -> list[Tensor]:
+    """max(x, 0)."""
+    return leaky_relu(x, order, 0.0)
+
+
+def _plain(function: Callable[[Tensor, int], list[Tensor]]) -> Sigma:
+    return lambda _, x, order: function(x, order)
+
+
+for _type, _function in {
+    nn.Sigmoid: logistic,
+    nn.Tanh: tanh,
+    nn.SiLU: silu,
+    nn.SELU: selu,
+    nn.ReLU: relu,
+    nn.LogSigmoid: logsigmoid,
+}.items():
+    keep_activation(_type, _plain(_function))
+keep_activation(nn.ELU, lambda elu_, x, order: elu(x, order, elu_.alpha))
+keep_activation(nn.CELU, lambda celu, x, order: elu(x, order, celu.alpha, 1.0, 1.0 / celu.alpha))
+keep_activation(nn.LeakyReLU, lambda leaky, x, order: leaky_relu(x, order, leaky.negative_slope))
+keep_activation(nn.Softplus, lambda soft, x, order: softplus(x, order, soft.beta, soft.threshold))
+keep_activation(
+    nn.GELU,
+    lambda module, x, order: (gelu_tanh if module.approximate == "tanh" else gelu)(x, order),
+)

@@ -1,207 +1,306 @@
-"""The public face: contracted and full derivatives of a network with respect to its input.
+"""The public face: derivatives of any order, contracted or whole.
 
-Shapes: x is (n,) or (batch, n), the network maps n inputs to m outputs, and results are batch
-first. A direction is (n,), used at every point, or (batch, n). Results follow torch's grad mode:
-gradients flow to parameters, points and directions where they ask for it; under
-``torch.no_grad()`` or ``torch.inference_mode()`` it is faster.
+Everything is one quantity, ``D^k f(x)`` with some of its k input indices contracted with directions
+(`right`), its output index contracted with weights (`left`) or not, and `free` input indices open:
+
+    contract(f, x, [a, b])                  D^2 f(x)[a, b]            m numbers
+    contract(f, x, [a], left=w, free=1)     D^2 (w . f)(x)[a, .]      n numbers (hvp)
+    contract(f, x, free=2)                  D^2 f(x)                  m n n numbers (hessian)
+
+x is one point of shape (n,); or a batch of points with the batch first and any shape behind it; or
+a mapping of tensors (a network's parameters, say) that f takes as one point. Results are batch
+first, outputs before inputs. Where f maps a batch to something without that batch (a loss), the
+whole of x is one point. Results follow torch's grad mode: gradients flow to parameters, points and
+directions where they ask for it; under ``torch.no_grad()`` it is faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hodsim.derivatives import whole
+from hodsim.derivatives.chain import Chain, chain_of, contract_chain, push_chain
 from hodsim.derivatives.lanes import LanePlan, Lanes
-from hodsim.derivatives.rules import linear_rows, linear_rule, propagate, rule_of, sequential_rule
+from hodsim.derivatives.passes import run_lanes
+from hodsim.derivatives.planner import Choice, choose
+from hodsim.derivatives.point import Directions, Function, Matrix, Point, Tensors, plan_of
 from hodsim.errors import InputError
 
+Right = Sequence[Tensors | Matrix]
 
-def push(f: nn.Module, x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
+
+def contract(
+    f: Function,
+    x: Tensors,
+    right: Right = (),
+    left: Tensor | None = None,
+    free: int = 0,
+    *,
+    scheme: str | None = None,
+    lower: bool = False,
+    packed: bool = False,
+    rows: int | None = None,
+) -> Any:
+    """``D^k f(x)`` contracted with directions, with output weights, or open (Eqs. 8-9).
+
+    With ``free = 0`` its cost does not depend on n or m beyond the plain pass, and grows with the
+    order through the lanes only: 2^k of them when the directions differ, k + 1 when they are all
+    the same (and with the Bell number of k in the activations). The paper's single perturbation
+    for any matrix A does not hold: a `Matrix` costs rank(A) lanes in each lower order.
+
+    Parameters
+    ----------
+    f : a `torch.nn.Module` or any function of torch operations, given what x is.
+    x : shape (n,), (batch, ...), or a mapping of tensors.
+    right : directions, each of x's shape, or of one point's, used at every point; or a `Matrix`,
+        which stands for two. A direction repeated (the same object, or equal values) travels once.
+    left : weights over the outputs, of f's shape, or of one point's.
+    free : how many input indices stay open.
+    scheme : force "forward" or "adjoint" (for plain chains also "pairs" or "bottleneck", where
+        they apply) instead of the cheapest; `explain` tells which that is.
+    lower : give also all lower orders, as a tuple: those with the first 0, 1, ..., k directions.
+    packed : of a symmetric tensor (free >= 2) only the entries i <= j <= ..., in lexicographic
+        order, along one last axis.
+    rows : how many lanes to carry at once at most; by default as many as fit 256 MiB per layer.
+
+    Returns
+    -------
+    ([batch,] *outputs, *inputs repeated ``free`` times); without outputs where left is given. For
+    a mapping x and free = 1 a dictionary of them.
+
+    Raises
+    ------
+    InputError : an argument of the wrong shape, type or place, by name.
+    UnknownRuleError : f does what no rule knows, by name.
+    """
+    point = Point.of(f, x)
+    if not isinstance(free, int) or isinstance(free, bool) or free < 0:
+        raise InputError(f"free: expected a whole number of 0 or more, got {free!r}")
+    if free > 1 and point.names is not None:
+        raise InputError(
+            f"free: expected 0 or 1 where x is a mapping, got {free}; contract with directions"
+        )
+    directions = Directions.of(point, right)
+    if lower and None in directions.numbers:
+        raise InputError("lower: expected directions only, got a Matrix, which has no lower orders")
+    chain = None
+    # What the fast path lacks, the general one has.
+    if not lower and rows is None and (scheme != "adjoint" or free < 2):
+        chain = _fast_chain(f, point, directions, left)
+    if chain is not None:
+        return _on_chain(chain, point, directions, left, free, scheme, packed)
+    if free:
+        return whole.contract_open(f, point, directions, left, free, scheme, lower, packed, rows)
+    if scheme not in (None, "forward"):
+        raise InputError(f"scheme: expected 'forward', which alone applies here, got {scheme!r}")
+    return _closed(f, point, directions, left, lower)
+
+
+def _closed(
+    f: Function, point: Point, directions: Directions, left: Tensor | None, lower: bool
+) -> Any:
+    plan, (top,) = plan_of([directions.group], len(directions.seeds))
+    seeds = [whole.stack(directions.stacked(i), leaf) for i, leaf in enumerate(point.leaves)]
+    done = run_lanes(f, point, seeds, plan)
+    out = done.out.lanes
+    weights = whole.weights_of(point, done.out.value, left)
+
+    def finished(row: Tensor) -> Tensor:
+        if weights is None:
+            return row
+        weighted = row * weights
+        return weighted.flatten(1).sum(1) if whole.has_batch(point, row) else weighted.sum()
+
+    if lower:
+        return tuple(finished(out[lane]) for lane in whole.prefixes(directions))
+    return finished(out.fill(plan.order).values[top])
+
+
+def jvp(f: Function, x: Tensors, v: Tensors) -> Tensor:
+    """``D f(x)[v]``, of f's shape; v of x's, or of one point's."""
+    point = Point.of(f, x)
+    point.direction("v", v)
+    return contract(f, x, [v])
+
+
+def vjp(f: Function, x: Tensors, left: Tensor | None = None) -> Any:
+    """``D (left . f)(x)``, of x's shape: the gradient. left may be left out for a scalar f."""
+    return contract(f, x, left=left, free=1)
+
+
+def hvp(f: Function, x: Tensors, v: Tensors, left: Tensor | None = None) -> Any:
+    """``D^2 (left . f)(x)[v, .]``, of x's shape: Hessian times vector by CSFD-BP."""
+    point = Point.of(f, x)
+    point.direction("v", v)
+    return contract(f, x, [v], left=left, free=1)
+
+
+def jacobian(f: Function, x: Tensors, scheme: str | None = None) -> Any:
+    """``D f(x)``, shape ([batch,] m, n)."""
+    return contract(f, x, free=1, scheme=scheme)
+
+
+def hessian(
+    f: Function,
+    x: Tensor,
+    packed: bool = False,
+    left: Tensor | None = None,
+    scheme: str | None = None,
+) -> Tensor:
+    """``D^2 f(x)``, shape ([batch,] m, n, n), from the entries i <= j alone.
+
+    packed : leave out the mirror images: ([batch,] m, n(n+1)/2), pairs i <= j in lexicographic
+        order.
+    left : weights over the outputs: the Hessian of ``left . f``, ([batch,] n, n).
+    """
+    return contract(f, x, left=left, free=2, packed=packed, scheme=scheme)
+
+
+def third(f: Function, x: Tensor, packed: bool = False, left: Tensor | None = None) -> Tensor:
+    """``D^3 f(x)``, shape ([batch,] m, n, n, n), from the entries i <= j <= k alone.
+
+    packed : leave out the mirror images: ([batch,] m, n(n+1)(n+2)/6), triples i <= j <= k in
+        lexicographic order.
+    left : weights over the outputs.
+    """
+    return contract(f, x, left=left, free=3, packed=packed)
+
+
+def hessian_diagonal(f: Function, x: Tensor, rows: int | None = None) -> Tensor:
+    """``D^2 f(x)[e_i, e_i]`` for every i, shape ([batch,] m, n)."""
+    return whole.diagonal(f, Point.of(f, x), summed=False, rows=rows)
+
+
+def laplacian(f: Function, x: Tensor, rows: int | None = None) -> Tensor:
+    """``sum_i D^2 f(x)[e_i, e_i]``, the trace of the Hessian, shape ([batch,] m).
+
+    The sum travels as one lane of second order beside the n of first order.
+    """
+    return whole.diagonal(f, Point.of(f, x), summed=True, rows=rows)
+
+
+def push(f: Function, x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
     """All lanes of a plan at ``f(x)`` in one forward pass (Eq. 7, any order).
 
     Parameters
     ----------
-    f : a module that the rule table knows.
-    x : point or points, shape (n,) or (batch, n).
-    directions : the plan's directions, shape (n_dir, n) or (n_dir, batch, n).
+    f : a module or a function of torch operations.
+    x : point or points, shape (n,) or (batch, ...).
+    directions : the plan's directions, shape (n_dir, *x.shape), or (n_dir, *x.shape[1:]) for
+        directions used at every point.
     plan : which mixed derivatives are wanted.
 
     Returns
     -------
-    Lanes with values of shape (n_lanes, m) or (n_lanes, batch, m).
+    Lanes with values of shape (n_lanes, *f(x).shape).
     """
-    _check_point(f, x)
-    return propagate(f, _seed(x, directions, plan))
-
-
-def contract(
-    f: nn.Module, x: Tensor, right: Sequence[Tensor] = (), left: Tensor | None = None
-) -> Tensor:
-    """``D^k f(x)[a, b, ...]`` (Eqs. 8-9); with ``left`` also dotted with the outputs.
-
-    Its cost does not depend on n or m beyond the plain forward pass, and grows with the order k
-    through the lanes only: 2^k of them when the directions differ, k + 1 when they are all the
-    same.
-
-    Parameters
-    ----------
-    f : a module that the rule table knows, n inputs, m outputs.
-    x : shape (n,) or (batch, n).
-    right : k directions, each (n,) or (batch, n); none gives f itself. A direction repeated (the
-        same object, or equal values) travels once.
-    left : weights over the outputs, shape (m,) or (batch, m).
-
-    Returns
-    -------
-    shape (m,) or (batch, m); with ``left`` () or (batch,).
-    """
-    _check_point(f, x)
-    unique: list[Tensor] = []
-    lane: list[int] = []
-    for i, a in enumerate(right):
-        _check_like(f"right[{i}]", a, x, x.shape[-1])
-        number = next((j for j, b in enumerate(unique) if _same(a, b)), len(unique))
-        if number == len(unique):
-            unique.append(a)
-        lane.append(number)
-    plan = LanePlan.closure([lane], len(unique))
-    seeds = torch.stack([a.expand(x.shape) for a in unique]) if unique else x.new_empty(0, *x.shape)
-    out = _block(f, x, seeds, plan)[0]
-    if left is None:
-        return out
-    _check_like("left", left, x, out.shape[-1], "m")
-    return (out * left).sum(-1)
-
-
-def jvp(f: nn.Module, x: Tensor, v: Tensor) -> Tensor:
-    """``D f(x)[v]``, shape (m,) or (batch, m); v of shape (n,) or (batch, n)."""
-    _check_point(f, x)
-    _check_like("v", v, x, x.shape[-1])
-    return contract(f, x, [v])
-
-
-def jacobian(f: nn.Module, x: Tensor) -> Tensor:
-    """``D f(x)``, shape (m, n) or (batch, m, n)."""
-    return _symmetric(f, x, 1, packed=False)
-
-
-def hessian(f: nn.Module, x: Tensor, packed: bool = False) -> Tensor:
-    """``D^2 f(x)``, shape ([batch,] m, n, n), from the lanes i <= j alone.
-
-    packed : leave out the mirror images: ([batch,] m, n(n+1)/2), pairs i <= j in lexicographic
-        order.
-    """
-    return _symmetric(f, x, 2, packed)
-
-
-def third(f: nn.Module, x: Tensor, packed: bool = False) -> Tensor:
-    """``D^3 f(x)``, shape ([batch,] m, n, n, n), from the lanes i <= j <= k alone.
-
-    packed : leave out the mirror images: ([batch,] m, n(n+1)(n+2)/6), triples i <= j <= k in
-        lexicographic order.
-    """
-    return _symmetric(f, x, 3, packed)
-
-
-def _symmetric(f: nn.Module, x: Tensor, order: int, packed: bool) -> Tensor:
-    _check_point(f, x)
-    n = x.shape[-1]
-    plan = LanePlan.symmetric(n, order)
-    top = _block(f, x, torch.eye(n, dtype=x.dtype, device=x.device), plan)
-    if not packed and order > 1:
-        top = top.index_select(0, _mirrored(plan).to(x.device))
-    top = top.movedim(0, -1)
-    return top if packed else top.reshape(*top.shape[:-1], *(n,) * order)
-
-
-@lru_cache(maxsize=16)
-def _mirrored(plan: LanePlan) -> Tensor:
-    """For every entry of a full symmetric tensor the row of the lane that holds it."""
-    with torch.inference_mode(False):
-        axes = torch.meshgrid([torch.arange(plan.n)] * plan.order, indexing="ij")
-        return plan.rows_within(torch.stack([axis.flatten() for axis in axes], dim=1))
-
-
-def _block(f: nn.Module, x: Tensor, directions: Tensor, plan: LanePlan) -> Tensor:
-    """The plan's lanes of highest order at f(x), shape (count, [batch,] m).
-
-    A last linear layer is applied to those lanes alone: in a decoder it is nearly all of the work.
-    """
-    lanes = _seed(x, directions, plan)
-    if not (isinstance(f, nn.Sequential) and rule_of(f) is sequential_rule and len(f) > 0):
-        return propagate(f, lanes).order(plan.order)
-    *head, tail = f
-    for child in head:
-        lanes = propagate(child, lanes)
-    if not (isinstance(tail, nn.Linear) and rule_of(tail) is linear_rule):
-        return propagate(tail, lanes).order(plan.order)
-    return linear_rows(tail, lanes.order(plan.order), real=plan.order == 0)
-
-
-def _seed(x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
-    """The network's input as lanes: x, and the directions as imaginary parts."""
-    if plan.order == 0:
-        return Lanes(x.unsqueeze(0), plan, 0)
-    seeds = directions
-    if seeds.dim() == 2 and x.dim() == 2:
-        seeds = seeds.unsqueeze(1).expand(-1, *x.shape)
-    if seeds.shape != (plan.n, *x.shape):
+    point = Point.of(f, x)
+    if isinstance(directions, Tensor) and directions.shape[1:] == x.shape[1:] != x.shape:
+        directions = directions.unsqueeze(1).expand(-1, *x.shape)
+    if not isinstance(directions, Tensor) or directions.shape != (plan.n, *x.shape):
+        got = tuple(directions.shape) if isinstance(directions, Tensor) else type(directions)
+        shape = "n" if x.dim() < 2 else "batch, n"
         raise InputError(
-            f"directions: expected shape ({plan.n}, n) or ({plan.n}, batch, n) with x of shape "
-            f"{tuple(x.shape)}, got {tuple(directions.shape)}"
+            f"directions: expected shape ({plan.n}, n) or ({plan.n}, {shape}) with x of shape "
+            f"{tuple(x.shape)}, got {got}"
         )
-    if seeds.dtype is not x.dtype or seeds.device != x.device:
-        raise InputError(
-            f"directions: expected {x.dtype} on {x.device} as x is, "
-            f"got {seeds.dtype} on {seeds.device}"
+    point.check_like("directions", directions)
+    chain = None
+    if not _wants_gradient(f, (x, directions)) and plan.weights is None:
+        chain = _chain(f, x)
+    if chain is not None:
+        single = x.dim() == 1
+        values = push_chain(
+            chain,
+            x.unsqueeze(0) if single else x,
+            directions.unsqueeze(1) if single else directions,
+            plan,
         )
-    return Lanes(torch.cat((x.unsqueeze(0), plan.seeds(seeds))), plan, 1)
+        return Lanes(values.squeeze(1) if single else values, plan, plan.order)
+    return run_lanes(f, point, [directions], plan).out.lanes
 
 
-def _check_point(f: nn.Module, x: Tensor) -> None:
-    if not isinstance(f, nn.Module):
-        raise InputError(f"f: expected a torch.nn.Module, got {type(f).__name__}")
-    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise InputError(f"x: expected a float32 or float64 tensor, got {kind}")
-    first = f
-    while isinstance(first, nn.Sequential) and len(first) > 0:
-        first = first[0]
-    width = first.in_features if isinstance(first, nn.Linear) else "n"
-    if x.dim() not in (1, 2) or width not in ("n", x.shape[-1]):
-        raise InputError(f"x: expected shape ({width},) or (batch, {width}), got {tuple(x.shape)}")
-    if isinstance(first, nn.Linear):
-        weight = first.weight
-        if weight.dtype is not x.dtype or weight.device != x.device:
-            raise InputError(
-                f"x: expected {weight.dtype} on {weight.device} as f's parameters are, "
-                f"got {x.dtype} on {x.device}"
-            )
+def explain(
+    f: Function, x: Tensors, right: Right = (), left: Tensor | None = None, free: int = 0
+) -> Choice:
+    """Which scheme `contract` takes for this call under ``torch.no_grad()``, what each would cost.
+
+    The counted costs are multiply-adds for a plain chain of layers, lanes carried for any other f.
+    """
+    point = Point.of(f, x)
+    directions = Directions.of(point, right)
+    with torch.no_grad():
+        chain = _fast_chain(f, point, directions, left)
+        if chain is not None:
+            return _explain_chain(chain, point, directions, left, free)
+        return whole.choice_of(f, point, directions, left, free)
 
 
-def _check_like(name: str, a: Tensor, x: Tensor, width: int, symbol: str = "n") -> None:
-    """Check a vector that goes with x: (width,) or, when x has a batch, (batch, width)."""
-    if not isinstance(a, Tensor):
-        raise InputError(f"{name}: expected a tensor, got {type(a).__name__}")
-    allowed = [(width,)] + ([(x.shape[0], width)] if x.dim() == 2 else [])
-    if tuple(a.shape) not in allowed:
-        wanted = " or ".join(str(shape) for shape in allowed)
-        raise InputError(
-            f"{name}: expected shape {wanted} ({symbol} = {width}), got {tuple(a.shape)}"
-        )
-    if a.dtype is not x.dtype or a.device != x.device:
-        raise InputError(
-            f"{name}: expected {x.dtype} on {x.device} as x is, got {a.dtype} on {a.device}"
-        )
+# ------------------------------------------------------------------ the fast path of plain chains
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    if a is b:
-        return True
-    # Two equal tensors that both want a gradient must each get their own.
-    if a.requires_grad or b.requires_grad:
+def _fast_chain(
+    f: Function, point: Point, directions: Directions, left: Tensor | None
+) -> Chain | None:
+    """f as a plain chain of layers, if that path may be taken."""
+    if point.names is not None or None in directions.numbers:
+        return None
+    tensors = [*point.leaves, *(a for seed in directions.seeds for a in seed)]
+    if left is not None:
+        tensors.append(left)
+    if not all(isinstance(t, Tensor) for t in tensors) or _wants_gradient(f, tensors):
+        return None
+    return _chain(f, point.leaves[0])
+
+
+def _wants_gradient(f: Function, tensors: Sequence[Tensor]) -> bool:
+    if not torch.is_grad_enabled():
         return False
-    return a.shape == b.shape and torch.equal(a, b)
+    own = f.parameters() if isinstance(f, nn.Module) else ()
+    return any(t.requires_grad for t in (*tensors, *own))
+
+
+def _chain(f: Function, x: Tensor) -> Chain | None:
+    if not isinstance(f, nn.Module) or x.device.type != "cpu" or x.dim() not in (1, 2):
+        return None
+    return chain_of(f)
+
+
+def _on_chain(
+    chain: Chain,
+    point: Point,
+    directions: Directions,
+    left: Tensor | None,
+    free: int,
+    scheme: str | None,
+    packed: bool,
+) -> Tensor:
+    (x,) = point.leaves
+    single = x.dim() == 1
+    if left is not None:
+        m = chain.widths(x.shape[-1])[-1]
+        left = whole.weights_of(point, x.new_empty(()).expand(*x.shape[:-1], m), left)
+    seeds = [seed for (seed,) in directions.seeds]
+    if single:
+        x, seeds = x.unsqueeze(0), [a.unsqueeze(0) for a in seeds]
+        left = None if left is None else left.unsqueeze(0)
+    right = [seeds[number] for number in directions.numbers if number is not None]
+    out = contract_chain(chain, x, right, left, free, scheme, packed)
+    return out.squeeze(0) if single else out
+
+
+def _explain_chain(
+    chain: Chain, point: Point, directions: Directions, left: Tensor | None, free: int
+) -> Choice:
+    (x,) = point.leaves
+    n, dims = x.shape[-1], []
+    for step in chain.maps:
+        dims.append((n, *(linear.out_features for linear in step)))
+        n = dims[-1][-1]
+    lanes = plan_of([directions.group], len(directions.seeds))[0].n_lanes
+    batch = 1 if x.dim() == 1 else len(x)
+    return choose(dims, directions.order, free, left is not None, batch, lanes)

@@ -31,10 +31,28 @@ class LanePlan:
     ----------
     n : number of directions.
     blocks : for each order k the lanes of that order, int64, shape (count, k).
+    weights : None, or float64 (sums, count): in place of the lanes of the highest order only these
+        weighted sums of them are carried. The highest lanes enter all that follows linearly, so
+        that a sum of them travels as one lane (a Laplacian needs one, not n).
     """
 
     n: int
     blocks: tuple[Tensor, ...]
+    weights: Tensor | None = None
+
+    def collapsed(self, weights: Tensor) -> LanePlan:
+        """The same plan with sums of its highest lanes in their place.
+
+        weights : (sums, count), count the number of lanes of the highest order, in their order.
+        """
+        count = self.blocks[-1].shape[0]
+        if self.order < 1 or weights.dim() != 2 or weights.shape[1] != count:
+            raise InputError(
+                f"weights: expected shape (sums, {count}) for a plan of order >= 1, "
+                f"got {tuple(weights.shape)} at order {self.order}"
+            )
+        with torch.inference_mode(False):
+            return LanePlan(self.n, self.blocks, weights.detach().to("cpu", torch.float64).clone())
 
     @staticmethod
     def closure(lanes: Iterable[Sequence[int]], n: int) -> LanePlan:
@@ -71,8 +89,11 @@ class LanePlan:
 
     @cached_property
     def counts(self) -> tuple[int, ...]:
-        """How many lanes each order has."""
-        return tuple(block.shape[0] for block in self.blocks)
+        """How many lanes of each order are carried (of the highest, sums where there are any)."""
+        counts = [block.shape[0] for block in self.blocks]
+        if self.weights is not None:
+            counts[-1] = self.weights.shape[0]
+        return tuple(counts)
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -89,8 +110,23 @@ class LanePlan:
 
     @cached_property
     def lanes(self) -> tuple[Lane, ...]:
-        """Every lane, in the order of the rows."""
-        return tuple(tuple(lane) for block in self.blocks for lane in block.tolist())
+        """Every lane, in the order of the rows; of the highest order none where it is summed."""
+        blocks = self.blocks if self.weights is None else self.blocks[:-1]
+        return tuple(tuple(lane) for block in blocks for lane in block.tolist())
+
+    def padded(self, values: Tensor, filled: int | None = None) -> Tensor:
+        """Rows of lanes with zeros behind them, up to order ``filled`` (default: all)."""
+        missing = self.starts[(self.order if filled is None else filled) + 1] - values.shape[0]
+        if missing <= 0:
+            return values
+        return torch.cat((values, values.new_zeros(missing, *values.shape[1:])))
+
+    def gather(self, block: Tensor) -> Tensor:
+        """The sums of a block of highest lanes (count, ...) that the plan carries; else itself."""
+        if self.weights is None:
+            return block
+        weights = self.weights.to(block)
+        return (weights @ block.flatten(1)).reshape(-1, *block.shape[1:])
 
     @cached_property
     def _row_of(self) -> dict[Lane, int]:
@@ -129,7 +165,7 @@ class LanePlan:
     @cached_property
     def _first_order(self) -> Tensor | None:
         """Direction numbers of the lanes of order 1; None when they are all, in order."""
-        return None if self.counts[1] == self.n else self.blocks[1][:, 0]
+        return None if self.blocks[1].shape[0] == self.n else self.blocks[1][:, 0]
 
     def seeds(self, directions: Tensor) -> Tensor:
         """The directions that some lane uses: rows of ``directions``, shape (n, ...)."""
@@ -202,9 +238,7 @@ class Lanes:
         filled = self.plan.order if filled is None else filled
         if filled <= self.filled:
             return self
-        missing = self.plan.starts[filled + 1] - self.values.shape[0]
-        zeros = self.values.new_zeros(missing, *self.values.shape[1:])
-        return Lanes(torch.cat((self.values, zeros)), self.plan, filled)
+        return Lanes(self.plan.padded(self.values, filled), self.plan, filled)
 
     def __add__(self, other: Lanes) -> Lanes:
         """The lanes of a sum, as in a residual network."""

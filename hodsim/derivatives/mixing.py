@@ -139,23 +139,26 @@ def compose(lanes: Lanes, sigma: Sequence[Tensor]) -> Lanes:
         its shape.
     """
     plan, filled = lanes.plan, lanes.filled
-    out = [sigma[0].unsqueeze(0)]
-    if filled >= 1:
-        x = lanes.blocks()
-        out.append(x[1] * sigma[1])
-        powers = [out[0], x[1]]  # powers[0] is never read: it keeps the index equal to the order
-        for k, table in enumerate(mixing_tables(plan, lanes.values.device), start=2):
-            power = table.head.take(powers[k - 1]) * table.tail.take(x[1])
-            powers.append(power)
-            y = power * sigma[k]
-            if k <= filled:
-                y = torch.addcmul(y, x[k], sigma[1])
-            for p, terms in table.terms:
-                total = _total(terms, x, powers, filled)
-                if total is not None:
-                    y = torch.addcmul(y, total, sigma[p])
-            out.append(y)
-    return Lanes(torch.cat(out), plan, plan.order if filled else 0)
+    if not filled:
+        return Lanes(sigma[0].unsqueeze(0), plan, 0)
+    # sigma' x_S for every lane at once; then row by row what else there is.
+    values = plan.padded(lanes.values * sigma[1])
+    values[0] = sigma[0]
+    x = lanes.blocks()
+    powers = [values[:1], x[1]]  # powers[0] is never read: it keeps the index equal to the order
+    for k, table in enumerate(mixing_tables(plan, lanes.values.device), start=2):
+        power = table.head.take(powers[k - 1]) * table.tail.take(x[1])
+        powers.append(power)
+        summed = k == plan.order and plan.weights is not None
+        y = values[plan.starts[k] : plan.starts[k + 1]]
+        mixed = power * sigma[k] if summed else y.addcmul_(power, sigma[k])
+        for p, terms in table.terms:
+            total = _total(terms, x, powers, filled)
+            if total is not None:
+                mixed = mixed.addcmul_(total, sigma[p])
+        if summed:
+            y += plan.gather(mixed)
+    return Lanes(values, plan, plan.order)
 
 
 def _total(

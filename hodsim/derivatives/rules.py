@@ -1,109 +1,121 @@
-"""The rule table: how each kind of module carries lanes. An unknown one raises, naming itself."""
+"""The rule table: what carries lanes through a torch function or a module; unknown ones raise.
+
+A rule has the signature of what it stands for and is written with torch functions on
+`LaneTensor` (which have rules themselves) or with the primitives of `hodsim.derivatives.primitives`
+(whose pullbacks are known): both make it work forward and, by CSFD-BP, backward.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from hodsim.derivatives.activations import activation_of
-from hodsim.derivatives.lanes import Lanes
-from hodsim.derivatives.mixing import compose
-from hodsim.errors import InputError
-
-Rule = Callable[[nn.Module, Lanes], Lanes]
-_RULES: dict[type[nn.Module], Rule] = {}
-R = TypeVar("R", bound=Callable[..., Lanes])
+Rule = Callable[..., Any]
+_FUNCTIONS: dict[Any, Rule] = {}
+_MODULES: dict[type[nn.Module], Rule] = {}
+R = TypeVar("R", bound=Rule)
+# Where torch keeps the spellings of one operation.
+_HOMES = (torch, Tensor, functional, torch.special, torch._C._nn)
 
 
 class UnknownRuleError(NotImplementedError):
-    """No rule says how this module carries lanes."""
+    """No rule says how this operation carries lanes."""
 
 
-def register_rule(module_type: type[nn.Module]) -> Callable[[R], R]:
-    """Decorator for ``rule(module, lanes) -> lanes``, for a module class of torch's or of your own.
+def register_rule(what: type[nn.Module] | Callable[..., Any]) -> Callable[[R], R]:
+    """Decorator for the rule of a module class or of a torch function.
 
-    A rule for a network with branches calls `propagate` on its children and joins the results with
-    `concatenate` or ``+``. Use plain torch operations, so that autograd can flow through lanes.
+    For a module class, ``rule(module, *inputs)`` stands for its ``forward``; for a function,
+    ``rule(*arguments)`` for the function itself. Some of the arguments are `LaneTensor`; torch
+    functions that have rules may be applied to them. A rule of a class serves a subclass that
+    inherits its ``forward`` unchanged.
     """
 
     def keep(rule: R) -> R:
-        _RULES[module_type] = rule
+        if isinstance(what, type) and issubclass(what, nn.Module):
+            _MODULES[what] = rule
+        else:
+            _FUNCTIONS[what] = rule
         return rule
 
     return keep
 
 
-def rule_of(module: nn.Module) -> Rule:
+def carries(*names: str) -> Callable[[R], R]:
+    """Decorator for the rule of a torch function in all its spellings, found by name."""
+
+    def keep(rule: R) -> R:
+        for name in names:
+            found = [getattr(home, name, None) for home in _HOMES]
+            for function in found:
+                if function is not None:
+                    _FUNCTIONS[function] = rule
+        return rule
+
+    return keep
+
+
+def function_rule(function: Any) -> Rule | None:
+    """The rule of a torch function, or None."""
+    return _FUNCTIONS.get(function)
+
+
+def module_rule(module: nn.Module) -> Rule | None:
     """The rule of a module's class, or of a base class whose ``forward`` it inherits unchanged.
 
-    Raises `UnknownRuleError` if there is none, or if hooks change what the module computes.
+    Raises `UnknownRuleError` if there is one but hooks change what the module computes.
     """
     cls = type(module)
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise UnknownRuleError(
-            f"{cls.__name__}: expected a module without forward hooks; remove them"
-        )
-    rule = _RULES.get(cls)
-    if rule is not None:
-        return rule
-    for base in cls.__mro__:
-        if getattr(base, "forward", None) is not cls.forward:
-            continue
-        if base in _RULES:
-            return _RULES[base]
-        if activation_of(base) is not None:
-            return _elementwise
-    raise UnknownRuleError(
-        f"{cls.__name__}: no rule carries lanes through this module; "
-        f"give one with hodsim.derivatives.register_rule({cls.__name__})"
+    rule = next(
+        (
+            _MODULES[base]
+            for base in cls.__mro__
+            if base in _MODULES and getattr(base, "forward", None) is cls.forward
+        ),
+        None,
     )
-
-
-def propagate(module: nn.Module, lanes: Lanes) -> Lanes:
-    """The lanes after a module, from the lanes before it (Fig. 2)."""
-    return rule_of(module)(module, lanes)
-
-
-def linear_rows(module: nn.Linear, values: Tensor, real: bool) -> Tensor:
-    """Lane values (rows, ..., in_features) through a linear layer as ONE matrix product.
-
-    The bias goes to the first row alone, and only if that is the real lane.
-    """
-    weight = module.weight
-    if values.shape[-1] != module.in_features or values.dtype is not weight.dtype:
-        raise InputError(
-            f"{module}: expected {weight.dtype} input with last axis {module.in_features}, "
-            f"got {values.dtype}, shape {tuple(values.shape[1:])}"
+    if rule is not None and (module._forward_hooks or module._forward_pre_hooks):
+        raise UnknownRuleError(
+            f"{cls.__name__}: expected a module without forward hooks, for its rule does not run "
+            "them; remove them"
         )
-    shape = (*values.shape[:-1], module.out_features)
-    out = torch.mm(values.reshape(-1, module.in_features), weight.t()).view(shape)
-    if real and module.bias is not None:
-        out[0].add_(module.bias)
-    return out
+    return rule
 
 
-@register_rule(nn.Linear)
-def linear_rule(module: nn.Linear, lanes: Lanes) -> Lanes:
-    """All lanes as rows of one matrix product (Eq. 7 with V = 0)."""
-    return Lanes(linear_rows(module, lanes.values, real=True), lanes.plan, lanes.filled)
+_lock = threading.Lock()
+_depth = 0
+_plain_call = nn.Module.__call__
 
 
-@register_rule(nn.Sequential)
-def sequential_rule(module: nn.Sequential, lanes: Lanes) -> Lanes:
-    """One child after the other."""
-    for child in module:  # not children(): it skips a module that is used twice
-        lanes = propagate(child, lanes)
-    return lanes
+@contextlib.contextmanager
+def rules_in_force(applies: Callable[[Any], bool]) -> Iterator[None]:
+    """While this lasts, modules that have a rule follow it on inputs for which ``applies``.
 
+    As torch.fx does, ``nn.Module.__call__`` is exchanged for the time; on other inputs, those of
+    other threads among them, it does what it always does.
+    """
+    global _depth, _plain_call
 
-@register_rule(nn.Identity)
-def _identity(_: nn.Identity, lanes: Lanes) -> Lanes:
-    return lanes
+    def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if any(map(applies, args)) and (rule := module_rule(self)) is not None:
+            return rule(self, *args, **kwargs)
+        return _plain_call(self, *args, **kwargs)
 
-
-def _elementwise(module: nn.Module, lanes: Lanes) -> Lanes:
-    sigma = next(s for base in type(module).__mro__ if (s := activation_of(base)) is not None)
-    return compose(lanes, sigma(module, lanes.value, lanes.plan.order))
+    with _lock:
+        if _depth == 0:
+            _plain_call = nn.Module.__call__
+            nn.Module.__call__ = call  # type: ignore[method-assign]
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                nn.Module.__call__ = _plain_call  # type: ignore[method-assign]

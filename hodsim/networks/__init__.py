@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from hodsim.networks.checkpoint import load_network, save_network
-from hodsim.networks.hodnet import ACTIVATIONS, Decoder, Encoder, Features, HoDNet, Shape
+from hodsim.networks.hodnet import (
+    ACTIVATIONS,
+    Decoder,
+    Encoder,
+    Features,
+    HoDNet,
+    Shape,
+    since_rest,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -14,4 +22,5 @@ __all__ = [
     "Shape",
     "load_network",
     "save_network",
+    "since_rest",
 ]

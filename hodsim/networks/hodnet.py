@@ -10,7 +10,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from hodsim.derivatives import Lanes, concatenate, propagate, register_rule
 from hodsim.errors import InputError
 
 ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {
@@ -147,15 +146,6 @@ class Features(nn.Module):
         moved = since_rest(q, self.hidden(q), self.rest)
         z: Tensor = self.mix(torch.cat([moved, q], dim=-1))
         return z
-
-
-@register_rule(Features)
-def _features_rule(module: Features, lanes: Lanes) -> Lanes:
-    inner = propagate(module.hidden, lanes)
-    moved = inner.values.clone()
-    # A constant: the real lane alone.
-    moved[0] = since_rest(lanes.value, moved[0], module.rest)
-    return propagate(module.mix, concatenate([Lanes(moved, inner.plan, inner.filled), lanes]))
 
 
 def shape_to_dict(shape: Shape) -> dict[str, Any]:

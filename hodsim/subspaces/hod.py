@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from hodsim.derivatives import LanePlan, push
-from hodsim.networks import Features, HoDNet
+from hodsim.networks import Features, HoDNet, since_rest
 from hodsim.subspaces.subspace import FeatureLanes, Subspace
 
 
@@ -59,8 +59,7 @@ class HoD(Subspace):
             directions = self._eye
             if with_v:
                 directions = torch.cat([self._eye, torch.from_numpy(v)[None]])
-            lanes = push(self._features, torch.from_numpy(q), directions, plan)
-            y = lanes.fill().values.numpy()
+            y = self._feature_lanes(torch.from_numpy(q), directions, plan)
         H = None
         if rows["H"] is not None:
             H = np.empty((self._r, self._r, y.shape[1]))
@@ -77,6 +76,17 @@ class HoD(Subspace):
             vv=vv,
             vve=None if rows["vve"] is None else y[rows["vve"]],
         )
+
+    def _feature_lanes(self, q: torch.Tensor, directions: torch.Tensor, plan: LanePlan) -> np.ndarray:
+        """Lanes of z = W [h(q) - h(0), q]: those of the hidden layers, a plain chain, and of q."""
+        features = self._features
+        hidden = push(features.hidden, q, directions, plan).fill().values
+        hidden[0] = since_rest(q, hidden[0], features.rest)
+        W, w = features.mix.weight.split([hidden.shape[1], self._r], dim=1)
+        z = hidden @ W.T
+        z[0] += w @ q
+        z[1 : 1 + len(directions)] += directions @ w.T
+        return np.asarray(z.numpy())
 
     def encode(self, u: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

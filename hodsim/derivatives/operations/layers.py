@@ -1,0 +1,143 @@
+"""Linear layers, convolutions and matrix products; their weights may carry lanes too (Eq. 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hodsim.derivatives.lane_tensor import LaneTensor
+from hodsim.derivatives.primitives import added, bilinear_map, folded, value_of
+from hodsim.derivatives.rules import UnknownRuleError, carries
+
+Weight = LaneTensor | Tensor
+
+
+def _biased(y: LaneTensor, bias: Weight | None) -> LaneTensor:
+    """A bias that carries lanes is a summand like others."""
+    return added(y, bias) if isinstance(bias, LaneTensor) else y
+
+
+def _constant(bias: Weight | None) -> Tensor | None:
+    return None if isinstance(bias, LaneTensor) else bias
+
+
+@carries("linear")
+def _linear(x: Weight, weight: Weight, bias: Weight | None = None) -> LaneTensor:
+    y = bilinear_map(
+        x,
+        weight,
+        # ONE matrix product for all lanes (Eq. 7).
+        lambda v, W: (v.reshape(-1, v.shape[-1]) @ W.t()).reshape(*v.shape[:-1], W.shape[0]),
+        lambda c, W: (c.reshape(-1, c.shape[-1]) @ W).reshape(*c.shape[:-1], W.shape[1]),
+        lambda c, v: (
+            c.reshape(c.shape[0], -1, c.shape[-1]).transpose(1, 2) @ v.reshape(-1, v.shape[-1])
+        ),
+        _constant(bias),
+    )
+    return _biased(y, bias)
+
+
+@carries("matmul", "mm", "bmm", "__matmul__")
+def _matmul(a: Weight, b: Weight) -> LaneTensor:
+    if a.dim() < 2 or b.dim() < 2:
+        raise UnknownRuleError(
+            f"matmul: expected matrices (2 axes or more), got {a.dim()} and {b.dim()} axes; "
+            "unsqueeze the vector"
+        )
+    lead = [tuple(part.shape[:-2]) for part in (a, b)]
+    if lead[0] != lead[1] and lead[1] != ():
+        raise UnknownRuleError(
+            f"matmul: expected the same leading axes or a single matrix on the right, got {lead}"
+        )
+    single = lead[1] == () != lead[0]
+
+    def back_b(c: Tensor, v: Tensor) -> Tensor:
+        each = v.mT @ c
+        return each.sum(tuple(range(1, each.dim() - 2))) if single else each
+
+    return bilinear_map(a, b, lambda v, w: v @ w, lambda c, w: c @ w.mT, back_b)
+
+
+def _convolution(rank: int) -> Any:
+    function: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
+
+    def rule(
+        x: Weight,
+        weight: Weight,
+        bias: Weight | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> LaneTensor:
+        if x.dim() != rank + 2:
+            raise UnknownRuleError(
+                f"conv{rank}d: expected (batch, channels, ...) with {rank + 2} axes, got "
+                f"{x.dim()}; unsqueeze a batch of one"
+            )
+        step, reach = _each(stride, rank), _each(dilation, rank)
+        if isinstance(padding, str):
+            padding = _padding(padding, tuple(weight.shape[2:]), reach)
+        pad = _each(padding, rank)
+        shape = value_of(x).shape[1:]
+        backward = [step, pad, reach, False, [0] * rank, groups]
+
+        def back_x(rows: Tensor, w: Tensor) -> Tensor:
+            def one(c: Tensor) -> Tensor:
+                like = c.new_empty((1,)).expand(c.shape[0], *shape)
+                mask = [True, False, False]
+                return torch.ops.aten.convolution_backward(c, like, w, None, *backward, mask)[0]
+
+            return folded(rows, one)
+
+        def back_weight(rows: Tensor, v: Tensor) -> Tensor:
+            like = v.new_empty((1,)).expand(weight.shape)
+            mask = [False, True, False]
+            return torch.stack(
+                [
+                    torch.ops.aten.convolution_backward(c, v, like, None, *backward, mask)[1]
+                    for c in rows
+                ]
+            )
+
+        if bias is not None:
+            bias = bias.reshape(-1, *(1,) * rank)
+        y = bilinear_map(
+            x,
+            weight,
+            lambda rows, w: folded(rows, lambda v: function(v, w, None, step, pad, reach, groups)),
+            back_x,
+            back_weight,
+            _constant(bias),
+        )
+        return _biased(y, bias)
+
+    return rule
+
+
+def _each(value: int | Sequence[int], rank: int) -> list[int]:
+    return [value] * rank if isinstance(value, int) else list(value) * (rank // len(value))
+
+
+def _padding(name: str, kernel: Sequence[int], reach: Sequence[int]) -> list[int]:
+    if name == "valid":
+        return [0] * len(kernel)
+    total = [d * (k - 1) for d, k in zip(reach, kernel, strict=True)]
+    if any(t % 2 for t in total):
+        raise UnknownRuleError(
+            f"conv: padding='same' needs an odd kernel extent, got {list(kernel)}; pad beforehand"
+        )
+    return [t // 2 for t in total]
+
+
+for _rank in (1, 2, 3):
+    carries(f"conv{_rank}d")(_convolution(_rank))
+
+
+@carries("embedding")
+def _embedding(indices: Tensor, weight: LaneTensor, *_: Any, **__: Any) -> LaneTensor:
+    return weight[indices]  # type: ignore[return-value]

@@ -1,0 +1,190 @@
+"""Elementwise functions, and softmax and its kin, which are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from hodsim.derivatives import activations, elementary
+from hodsim.derivatives.lane_tensor import LaneTensor
+from hodsim.derivatives.primitives import (
+    Sigma,
+    added,
+    elementwise,
+    linear_map,
+    multiplied,
+    shifted,
+    value_of,
+)
+from hodsim.derivatives.rules import UnknownRuleError, carries, register_rule
+
+S = TypeVar("S", bound=Callable[..., list[Tensor]])
+
+
+def register_activation(module_type: type[nn.Module]) -> Callable[[S], S]:
+    """Decorator for ``sigma(module, x, order)``, the derivatives of an elementwise module.
+
+    It returns [sigma(x), sigma'(x), ..., sigma^(order)(x)], each of x's shape, made with torch
+    operations. Backpropagation on lanes asks for one order more than the lanes have.
+    """
+
+    def keep(sigma: S) -> S:
+        activations.keep_activation(module_type, sigma)
+
+        @register_rule(module_type)
+        def rule(module: nn.Module, x: LaneTensor) -> LaneTensor:
+            return elementwise(x, lambda value, order: sigma(module, value, order))
+
+        return sigma
+
+    return keep
+
+
+def _smooth(name: str, sigma: Sigma) -> None:
+    def rule(x: LaneTensor, inplace: bool = False) -> LaneTensor:
+        y = elementwise(x, sigma)
+        return x.become(y, name) if inplace else y
+
+    carries(name)(rule)
+    carries(f"{name}_")(lambda x: rule(x, inplace=True))
+
+
+for _name, _sigma in {
+    "exp": elementary.exp,
+    "expm1": elementary.expm1,
+    "log": elementary.log,
+    "log1p": elementary.log1p,
+    "sin": elementary.sin,
+    "cos": elementary.cos,
+    "sinh": elementary.sinh,
+    "cosh": elementary.cosh,
+    "atan": elementary.atan,
+    "arctan": elementary.atan,
+    "erf": elementary.erf,
+    "tanh": activations.tanh,
+    "sigmoid": activations.logistic,
+    "expit": activations.logistic,
+    "silu": activations.silu,
+    "selu": activations.selu,
+    "logsigmoid": activations.logsigmoid,
+}.items():
+    _smooth(_name, _sigma)
+
+_smooth("sqrt", lambda x, order: elementary.power(x, order, 0.5))
+_smooth("rsqrt", lambda x, order: elementary.power(x, order, -0.5))
+
+
+@carries("gelu")
+def _gelu(x: LaneTensor, *, approximate: str = "none") -> LaneTensor:
+    return elementwise(x, activations.gelu if approximate == "none" else activations.gelu_tanh)
+
+
+@carries("softplus")
+def _softplus(x: LaneTensor, beta: float = 1.0, threshold: float = 20.0) -> LaneTensor:
+    return elementwise(x, lambda v, k: activations.softplus(v, k, beta, threshold))
+
+
+@carries("elu")
+def _elu(x: LaneTensor, alpha: float = 1.0, inplace: bool = False) -> LaneTensor:
+    y = elementwise(x, lambda v, k: activations.elu(v, k, alpha))
+    return x.become(y, "elu") if inplace else y
+
+
+@carries("celu")
+def _celu(x: LaneTensor, alpha: float = 1.0, inplace: bool = False) -> LaneTensor:
+    y = elementwise(x, lambda v, k: activations.elu(v, k, alpha, input_scale=1.0 / alpha))
+    return x.become(y, "celu") if inplace else y
+
+
+def _chosen(x: LaneTensor, slope: Tensor) -> LaneTensor:
+    """All lanes times a slope that the real lane has chosen: what is linear piece by piece."""
+    return linear_map(x, lambda v: v * slope, lambda c: c * slope)
+
+
+@carries("relu")
+def relu(x: LaneTensor, inplace: bool = False) -> LaneTensor:
+    """max(x, 0), chosen by the real lane; 0 at 0, as torch has it."""
+    y = _chosen(x, (x.value > 0).to(x.value))
+    return x.become(y, "relu") if inplace else y
+
+
+@carries("relu_")
+def _relu_(x: LaneTensor) -> LaneTensor:
+    return relu(x, inplace=True)
+
+
+@carries("leaky_relu")
+def _leaky_relu(x: LaneTensor, negative_slope: float = 0.01, inplace: bool = False) -> LaneTensor:
+    slope = torch.full_like(x.value, negative_slope).masked_fill(x.value > 0, 1.0)
+    y = _chosen(x, slope)
+    return x.become(y, "leaky_relu") if inplace else y
+
+
+@carries("where")
+def _where(condition: Tensor, a: Any, b: Any) -> LaneTensor:
+    chosen = value_of(condition)
+    one = chosen.to((a if isinstance(a, LaneTensor) else b).value)
+    parts = [_masked(a, one, chosen), _masked(b, 1.0 - one, ~chosen)]
+    return parts[0] + parts[1]
+
+
+def _masked(x: Any, one: Tensor, chosen: Tensor) -> Any:
+    if isinstance(x, LaneTensor):
+        return x * one
+    # Not x * one: an unchosen infinity must not become nan.
+    return torch.where(chosen, torch.as_tensor(x, dtype=one.dtype, device=one.device), 0.0)
+
+
+@carries("masked_fill")
+def _masked_fill(x: LaneTensor, mask: Tensor, value: float) -> LaneTensor:
+    return _where(~value_of(mask), x, value)
+
+
+@carries("dropout", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d")
+def _dropout(
+    x: LaneTensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> LaneTensor:
+    if training and p > 0:
+        raise UnknownRuleError(
+            f"dropout: expected evaluation mode, got active dropout (p = {p}); a random function "
+            "has no derivative, call .eval() on the network or set p = 0"
+        )
+    return x
+
+
+@carries("softmax")
+def softmax(
+    x: LaneTensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
+) -> LaneTensor:
+    """e^x / sum e^x along an axis, shifted by the real lane's maximum."""
+    _keep_dtype("softmax", x, dtype)
+    e = elementwise(shifted(x, -x.value.amax(dim, keepdim=True)), elementary.exp)
+    total = e.sum(dim, keepdim=True)
+    assert isinstance(total, LaneTensor)
+    return multiplied(e, elementwise(total, elementary.reciprocal))
+
+
+@carries("log_softmax")
+def log_softmax(
+    x: LaneTensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
+) -> LaneTensor:
+    """x - log sum e^x along an axis."""
+    _keep_dtype("log_softmax", x, dtype)
+    total = _logsumexp(x, dim, keepdim=True)
+    return added(x, linear_map(total, lambda v: -v, lambda c: -c))
+
+
+@carries("logsumexp")
+def _logsumexp(x: LaneTensor, dim: int, keepdim: bool = False) -> LaneTensor:
+    top = x.value.amax(dim, keepdim=True).detach()
+    total = elementwise(shifted(x, -top), elementary.exp).sum(dim, keepdim=keepdim)
+    assert isinstance(total, LaneTensor)
+    return shifted(elementwise(total, elementary.log), top if keepdim else top.squeeze(dim))
+
+
+def _keep_dtype(name: str, x: LaneTensor, dtype: torch.dtype | None) -> None:
+    if dtype not in (None, x.value.dtype):
+        raise UnknownRuleError(f"{name}: expected dtype {x.value.dtype} as its input, got {dtype}")

@@ -1,0 +1,1 @@
+"""Ways to differentiate a plain chain of layers; `hodsim.derivatives.planner` picks one."""
