@@ -12,8 +12,10 @@ backpropagation done on lanes.
     jvp, vjp, hvp, jacobian, hessian, third, hessian_diagonal, laplacian
     push(f, x, directions, plan)             any set of lanes in one pass
     explain(f, x, ...)                       which scheme that takes, and why
+    complex_step(f, x, [a, b])               the same by multicomplex numbers and a real step (CSFD)
 """
 
+from hodsim.derivatives.complex_step import complex_step, step_window
 from hodsim.derivatives.contract import (
     contract,
     explain,
@@ -29,6 +31,7 @@ from hodsim.derivatives.contract import (
 )
 from hodsim.derivatives.lane_tensor import LaneTensor
 from hodsim.derivatives.lanes import LanePlan, Lanes
+from hodsim.derivatives.multicomplex import Multicomplex
 from hodsim.derivatives.operations import register_activation
 from hodsim.derivatives.partitions import set_partitions
 from hodsim.derivatives.planner import Choice
@@ -41,7 +44,9 @@ __all__ = [
     "LaneTensor",
     "Lanes",
     "Matrix",
+    "Multicomplex",
     "UnknownRuleError",
+    "complex_step",
     "contract",
     "explain",
     "hessian",
@@ -54,6 +59,7 @@ __all__ = [
     "register_activation",
     "register_rule",
     "set_partitions",
+    "step_window",
     "third",
     "vjp",
 ]

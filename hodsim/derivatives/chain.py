@@ -7,42 +7,85 @@ weights are used where torch keeps them, never copied between calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hodsim.derivatives.activations import Sigma, activation_of
 from hodsim.derivatives.lanes import LanePlan
+from hodsim.derivatives.rules import are_plain
 
 # Codes of hodsim.kernels.lanes, which must not be imported before it is needed.
-Native = Callable[[nn.Module], tuple[int, float, float]]
-_NATIVE: dict[Sigma | None, Native] = {
-    activation_of(nn.ELU): lambda module: (1, float(module.alpha), 0.0),
+Native = tuple[int, float, float]
+_NATIVE: dict[Sigma | None, Callable[[nn.Module], Native]] = {
+    activation_of(nn.ELU): lambda module: (1, module.__dict__["alpha"], 0.0),
     activation_of(nn.SiLU): lambda _: (2, 0.0, 0.0),
     activation_of(nn.Tanh): lambda _: (3, 0.0, 0.0),
     activation_of(nn.Sigmoid): lambda _: (4, 0.0, 0.0),
-    activation_of(nn.Softplus): lambda module: (5, float(module.beta), float(module.threshold)),
+    activation_of(nn.Softplus): lambda module: (
+        5,
+        module.__dict__["beta"],
+        module.__dict__["threshold"],
+    ),
 }
-Activation = tuple[nn.Module, Sigma, Native | None]
+_BY_TORCH: Native = (0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """A network as linear maps (one more than activations) and activations between them."""
+class Layer(NamedTuple):
+    """What commands for a linear layer depend on; ``ld``: how far apart rows of W are (or, of a
+    transposed W, columns)."""
 
-    maps: tuple[tuple[nn.Linear, ...], ...]
-    activations: tuple[Activation, ...]
-    dtype: torch.dtype | None
+    out_features: int
+    in_features: int
+    ld: int
+    transposed: bool
+    bias: bool
+
+
+class Signature(NamedTuple):
+    """All of a chain but its numbers: what commands for it depend on.
+
+    maps : for each linear map (one more than activations) its layers, as the fields of `Layer`.
+    activations : code and parameters.
+    """
+
+    maps: tuple[tuple[tuple[int, int, int, bool, bool], ...], ...]
+    activations: tuple[Native, ...]
 
     def widths(self, n: int) -> list[int]:
         """The width before each activation, and of the output."""
         widths = []
         for step in self.maps:
-            n = step[-1].out_features if step else n
+            n = step[-1][0] if step else n
             widths.append(n)
         return widths
+
+
+class Chain(NamedTuple):
+    """A network as linear maps and activations between them.
+
+    activations : each module, and its derivatives.
+    addresses : of every weight and bias (0: none), layer by layer.
+    kept : the tensors at those addresses.
+    dtype : None without linear layers.
+    """
+
+    shape: Signature
+    activations: tuple[tuple[nn.Module, Sigma], ...]
+    addresses: list[int]
+    kept: list[Tensor]
+    dtype: torch.dtype | None
+
+    @property
+    def maps(self) -> tuple[tuple[Layer, ...], ...]:
+        """The layers of each linear map."""
+        return tuple(tuple(Layer(*layer) for layer in step) for step in self.shape.maps)
+
+    def widths(self, n: int) -> list[int]:
+        """The width before each activation, and of the output."""
+        return self.shape.widths(n)
 
 
 def chain_of(f: nn.Module) -> Chain | None:
@@ -52,31 +95,50 @@ def chain_of(f: nn.Module) -> Chain | None:
     `nn.Flatten` of vectors and `nn.Dropout` in evaluation: these classes themselves, without hooks
     or parametrisations, with dense parameters of one float type on the CPU.
     """
-    maps: list[tuple[nn.Linear, ...]] = []
-    step: list[nn.Linear] = []
-    activations: list[Activation] = []
-    dtype, width = None, None
-    for module in _flat(f):
-        if module is None:
-            return None
+    maps: list[tuple[tuple[int, int, int, bool, bool], ...]] = []
+    step: list[tuple[int, int, int, bool, bool]] = []
+    activations: list[tuple[nn.Module, Sigma]] = []
+    codes: list[Native] = []
+    addresses: list[int] = []
+    kept: list[Tensor] = []
+    dtype: torch.dtype | None = None
+    width: int | None = None
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return None
+    layers: list[nn.Module] = []
+    if not _flatten(f, layers) or not are_plain(map(type, layers)):
+        return None
+    for module in layers:
         cls = type(module)
         if cls is nn.Linear:
-            weight, bias = module._parameters.get("weight"), module._parameters.get("bias", module)
-            if not (_plain(weight) and (bias is None or _plain(bias))):
+            weight = _dense(module, "weight", dtype)
+            if weight is None or width not in (None, weight.shape[1]):
                 return None
-            out, into = weight.shape
-            if (
-                weight.dtype is not (dtype or weight.dtype)
-                or width not in (None, into)
-                or not (bias is None or (bias.dtype is weight.dtype and bias.shape == (out,)))
-            ):
-                return None
-            dtype, width = weight.dtype, out
-            step.append(module)
+            dtype = weight.dtype
+            width, into = weight.shape
+            ld, inner = weight.stride()
+            if inner != 1 and ld != 1:
+                weight = weight.detach().contiguous()
+                ld, inner = weight.stride()
+            kept.append(weight)
+            addresses.append(weight.data_ptr())
+            biased = module._parameters["bias"] is not None
+            if biased:
+                bias = _dense(module, "bias", dtype)
+                if bias is None or bias.shape[0] != width:
+                    return None
+                bias = bias.detach().contiguous()
+                kept.append(bias)
+                addresses.append(bias.data_ptr())
+            else:
+                addresses.append(0)
+            step.append((width, into, ld if inner == 1 else inner, inner != 1, biased))
             continue
         sigma = activation_of(cls)
         if sigma is not None:
-            activations.append((module, sigma, _NATIVE.get(sigma)))
+            native = _NATIVE.get(sigma)
+            codes.append(_BY_TORCH if native is None else native(module))
+            activations.append((module, sigma))
             maps.append(tuple(step))
             step = []
         elif not (
@@ -85,34 +147,37 @@ def chain_of(f: nn.Module) -> Chain | None:
             or (cls is nn.Flatten and module.start_dim == 1 and module.end_dim in (-1, 1))
         ):
             return None
-    return Chain((*maps, tuple(step)), tuple(activations), dtype)
+    maps.append(tuple(step))
+    return Chain(Signature(tuple(maps), tuple(codes)), tuple(activations), addresses, kept, dtype)
 
 
-def _flat(module: nn.Module) -> Iterator[nn.Module | None]:
-    """The layers in order; None for what no chain has: hooks, or a forward of its own."""
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
-        yield None
-    elif type(module) is nn.Sequential:
-        for child in module._modules.values():
-            yield from _flat(child) if child is not None else (None,)
-    else:
-        yield module
-
-
-_PLAIN = (Tensor, nn.Parameter)
+_PLAIN = (nn.Parameter, Tensor)
 _REAL = (torch.float32, torch.float64)
 
 
-def _plain(a: object) -> bool:
-    return (
-        type(a) in _PLAIN
-        and isinstance(a, Tensor)
-        and a.is_cpu
-        and a.layout is torch.strided
-        and a.dtype in _REAL
-        and not torch._C._functorch.is_functorch_wrapped_tensor(a)
-        and a.numel() > 0
-    )
+def _dense(module: nn.Module, name: str, dtype: torch.dtype | None) -> Tensor | None:
+    """A parameter where the walk can read it; None if it is anything else."""
+    a = module._parameters.get(name)  # past nn.Module's attribute search, which is not free
+    if (
+        type(a) not in _PLAIN
+        or a is None
+        or not a.is_cpu
+        or (a.dtype not in _REAL if dtype is None else a.dtype is not dtype)
+        or a.layout is not torch.strided
+        or not a.numel()
+    ):
+        return None
+    return a
+
+
+def _flatten(module: nn.Module, layers: list[nn.Module]) -> bool:
+    """Append the layers in order; False for what no chain has: hooks, or a forward of its own."""
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
+        return False
+    if type(module) is nn.Sequential:
+        return all(_flatten(child, layers) for child in module._modules.values())
+    layers.append(module)
+    return True
 
 
 def push_chain(chain: Chain, x: Tensor, directions: Tensor, plan: LanePlan) -> Tensor:

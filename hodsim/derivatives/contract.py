@@ -84,6 +84,7 @@ def contract(
         raise InputError(
             f"free: expected 0 or 1 where x is a mapping, got {free}; contract with directions"
         )
+    whole.check_rows(rows)
     directions = Directions.of(point, right)
     if lower and None in directions.numbers:
         raise InputError("lower: expected directions only, got a Matrix, which has no lower orders")

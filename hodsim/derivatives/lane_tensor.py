@@ -28,13 +28,11 @@ class Run:
 
     Attributes
     ----------
-    mixed : the operation that mixed the points of the batch, if one did.
     widest : the most entries that one lane had anywhere.
     """
 
     def __init__(self, plan: LanePlan, reverse: bool = False) -> None:
         self.plan = plan
-        self.mixed: str | None = None
         self.widest = 1
         self._tape: list[tuple[int, tuple[int, ...], Pullback]] | None = [] if reverse else None
         self._count = 0
@@ -141,7 +139,14 @@ class LaneTensor(Tensor):
                 f"{_name(func)}: no rule carries lanes through this function (it may not be "
                 "differentiable); give one with hodsim.derivatives.register_rule"
             )
-        return rule(*args, **(kwargs or {}))
+        try:
+            return rule(*args, **(kwargs or {}))
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            # Raised by the call itself: arguments that the rule does not know.
+            told = str(error).partition("() ")[2]
+            raise UnknownRuleError(f"{_name(func)}: its rule {told}") from error
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]

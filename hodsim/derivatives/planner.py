@@ -5,14 +5,16 @@ last), r lanes of the directions on the right, and N2 = n (n + 1) / 2, and "betw
 products L_1 .. L_(K-1) on one row:
 
     one open index   forward      n (r between + L_K)
-                     adjoint      m (r between + L_0)       m = 1 with `left`: its product is one row
+                     adjoint      m (r between + L_0), and L_K once more with `left`
                      bottleneck   w_0 (r between + L_K) + n w_0 m
     a Hessian        forward      N2 (between + L_K) + n between
                      pairs        (n + m) between + m N2 sum_l w_l
-                     bottleneck   (w_0 + m) between + m (w_0 (w_0 + 1) / 2 sum_l w_l + w_0^2 n + w_0 N2)
+                     bottleneck   (w_0 + m) between
+                                  + m (w_0 (w_0 + 1) / 2 sum_l w_l + w_0^2 n + w_0 N2)
     anything else    forward      lanes (between + L_K)
 
-What forward lanes before the first activation are (L_0 itself) costs nothing, nor does a last
+With `left`, m is 1 for adjoint rows and for pairs: the outputs' product is one row. What forward
+lanes before the first activation are (L_0 itself) costs nothing, nor does a last
 linear map that adjoint rows start from.
 """
 
@@ -21,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import comb
 
 from hodsim.errors import InputError
@@ -107,14 +110,14 @@ def _costs(
     if free == 0:
         return {"forward": lanes * (first + between) + last}
     if free == 1:
-        costs = {"forward": n * (lanes * between + last)}
+        costs = {"forward": float(n * (lanes * between + last))}
         if widths:
             costs["adjoint"] = rows * (lanes * between + first) + (last if left else 0)
             costs["bottleneck"] = w0 * (lanes * between + last) + n * w0 * m
         return costs
     N2 = comb(n + 1, 2)
     if free == 2 and k == 0:
-        costs = {"forward": N2 * (between + last) + n * between}
+        costs = {"forward": float(N2 * (between + last) + n * between)}
         if widths:
             costs["pairs"] = (n + rows) * between + rows * N2 * total
             costs["bottleneck"] = (w0 + rows) * between + rows * (
@@ -128,4 +131,4 @@ def _costs(
 
 
 def _row(through: tuple[int, ...]) -> int:
-    return sum(a * b for a, b in zip(through, through[1:], strict=False))
+    return sum(a * b for a, b in pairwise(through))

@@ -160,6 +160,11 @@ class Directions:
     @staticmethod
     def of(point: Point, right: Sequence[Any]) -> Directions:
         """Check the directions; a direction repeated (same object or values) travels once."""
+        if isinstance(right, Tensor | Mapping | Matrix):
+            raise InputError(
+                f"right: expected a sequence of directions, got one {type(right).__name__}; "
+                "put it in a list"
+            )
         seeds: list[tuple[Tensor, ...]] = []
         factors: list[Group] = []
         numbers: list[int | None] = []
@@ -199,6 +204,8 @@ def _eigenpairs(point: Point, name: str, a: Matrix) -> tuple[list[float], list[T
         got = tuple(a.A.shape) if isinstance(a.A, Tensor) else type(a.A).__name__
         raise InputError(f"{name}: expected a matrix of shape ({n}, {n}), got {got}")
     point.check_like(name, a.A)
+    if not bool(torch.isfinite(a.A).all()):
+        raise InputError(f"{name}: expected finite entries, got a matrix with nan or inf")
     if a.A.requires_grad and torch.is_grad_enabled():
         raise InputError(f"{name}: a Matrix cannot require a gradient; detach it")
     return a.eigenpairs()

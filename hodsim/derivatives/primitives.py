@@ -17,6 +17,7 @@ from hodsim.derivatives.lane_tensor import LaneTensor
 from hodsim.derivatives.lanes import Lanes
 from hodsim.derivatives.leibniz import Bilinear, bilinear, product
 from hodsim.derivatives.mixing import compose
+from hodsim.derivatives.rules import UnknownRuleError
 
 Rows = Callable[[Tensor], Tensor]
 Sigma = Callable[[Tensor, int], list[Tensor]]
@@ -36,7 +37,7 @@ def linear_map(x: LaneTensor, apply: Rows, transpose: Rows, view: bool = False) 
 def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
     """x + constant, the shapes broadcast: a constant belongs to the real lane alone."""
     lanes, shape = x.lanes, x.lanes.values.shape[1:]
-    constant = torch.as_tensor(constant, dtype=lanes.values.dtype, device=lanes.values.device)
+    constant = torch.as_tensor(_checked(x, constant), device=lanes.values.device).to(lanes.values)
     wide = torch.broadcast_shapes(shape, constant.shape)
     values = _spread(lanes.values, wide)
     y = _with(lanes, torch.cat((values[:1] + constant, values[1:])))
@@ -46,12 +47,25 @@ def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
 def scaled(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
     """x * constant, the shapes broadcast."""
     values, shape = x.lanes.values, x.lanes.values.shape[1:]
+    constant = _checked(x, constant)
     if isinstance(constant, Tensor) and constant.dim() > len(shape):
         values = _lifted(values, constant.dim())
     y = _with(x.lanes, values * constant)
 
     def pullback(c: Lanes) -> list[Lanes]:
         return [_shrunk(_with(c, c.values * constant), shape)]
+
+    return x.run.emit(y, [x], pullback)
+
+
+def selected(x: LaneTensor, mask: Tensor) -> LaneTensor:
+    """x where the mask holds, else 0 (were x infinite or nan, still 0); the shapes broadcast."""
+    shape = x.lanes.values.shape[1:]
+    values = _spread(x.lanes.values, torch.broadcast_shapes(shape, mask.shape))
+    y = _with(x.lanes, torch.where(mask, values, 0.0))
+
+    def pullback(c: Lanes) -> list[Lanes]:
+        return [_shrunk(_with(c, torch.where(mask, c.values, 0.0)), shape)]
 
     return x.run.emit(y, [x], pullback)
 
@@ -162,14 +176,24 @@ def folded(rows: Tensor, operation: Rows) -> Tensor:
     return out.reshape(rows.shape[0], rows.shape[1], *out.shape[1:])
 
 
-def mixes(x: LaneTensor, what: str) -> None:
-    """Note that an operation mixes the points of a batch: none of them stands alone after it."""
-    x.run.mixed = x.run.mixed or what
-
-
 def value_of(value: Any) -> Any:
     """The real lane of what carries lanes; anything else as it is."""
     return value.value if isinstance(value, LaneTensor) else value
+
+
+def _checked(x: LaneTensor, constant: Tensor | float) -> Tensor | float:
+    """A constant that leaves the lanes real and of their type."""
+    if isinstance(constant, complex) or (isinstance(constant, Tensor) and constant.is_complex()):
+        raise UnknownRuleError(
+            "complex number: complex neurons are not supported, write their real and imaginary "
+            "parts as real ones"
+        )
+    dtype = x.lanes.values.dtype
+    if isinstance(constant, Tensor) and torch.result_type(x.lanes.values, constant) is not dtype:
+        raise UnknownRuleError(
+            f"{constant.dtype} tensor: would turn lanes of {dtype} into another type; convert it"
+        )
+    return constant
 
 
 def _with(lanes: Lanes, values: Tensor) -> Lanes:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules import batchnorm
 
 Rule = Callable[..., Any]
 _FUNCTIONS: dict[Any, Rule] = {}
 _MODULES: dict[type[nn.Module], Rule] = {}
+_REPLACED: set[Any] = set()  # functions whose rule a user has replaced
 R = TypeVar("R", bound=Rule)
 # Where torch keeps the spellings of one operation.
 _HOMES = (torch, Tensor, functional, torch.special, torch._C._nn)
@@ -41,21 +43,24 @@ def register_rule(what: type[nn.Module] | Callable[..., Any]) -> Callable[[R], R
         if isinstance(what, type) and issubclass(what, nn.Module):
             _MODULES[what] = rule
         else:
+            if what in _FUNCTIONS:
+                _REPLACED.add(what)
             _FUNCTIONS[what] = rule
         return rule
 
     return keep
 
 
-def carries(*names: str) -> Callable[[R], R]:
-    """Decorator for the rule of a torch function in all its spellings, found by name."""
+def carries(*names: str | Callable[..., Any]) -> Callable[[R], R]:
+    """Decorator for our rule of a torch function, in all its spellings where its name is given."""
 
     def keep(rule: R) -> R:
         for name in names:
-            found = [getattr(home, name, None) for home in _HOMES]
-            for function in found:
-                if function is not None:
-                    _FUNCTIONS[function] = rule
+            if isinstance(name, str):
+                found = [getattr(home, name, None) for home in _HOMES]
+                _FUNCTIONS.update(dict.fromkeys((f for f in found if f is not None), rule))
+            else:
+                _FUNCTIONS[name] = rule
         return rule
 
     return keep
@@ -64,6 +69,11 @@ def carries(*names: str) -> Callable[[R], R]:
 def function_rule(function: Any) -> Rule | None:
     """The rule of a torch function, or None."""
     return _FUNCTIONS.get(function)
+
+
+def are_plain(classes: Iterable[type[nn.Module]]) -> bool:
+    """Whether none of these classes, and no torch function, follows a rule that a user gave."""
+    return not _REPLACED and not any(cls in _MODULES for cls in classes)
 
 
 def module_rule(module: nn.Module) -> Rule | None:
@@ -91,30 +101,43 @@ def module_rule(module: nn.Module) -> Rule | None:
 _lock = threading.Lock()
 _depth = 0
 _plain_call = nn.Module.__call__
+_here = threading.local()
 
 
 @contextlib.contextmanager
 def rules_in_force(applies: Callable[[Any], bool]) -> Iterator[None]:
     """While this lasts, modules that have a rule follow it on inputs for which ``applies``.
 
-    As torch.fx does, ``nn.Module.__call__`` is exchanged for the time; on other inputs, those of
-    other threads among them, it does what it always does.
+    As torch.fx does, ``nn.Module.__call__`` is exchanged for the time; on other inputs, and in
+    other threads, it does what it always does. Batch normalisation is kept from writing its
+    running statistics: a derivative changes no state.
     """
     global _depth, _plain_call
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if any(map(applies, args)) and (rule := module_rule(self)) is not None:
+        if not getattr(_here, "passes", 0):
+            return _plain_call(self, *args, **kwargs)
+        if any(map(applies, (*args, *kwargs.values()))) and (rule := module_rule(self)) is not None:
             return rule(self, *args, **kwargs)
-        return _plain_call(self, *args, **kwargs)
+        if not isinstance(self, batchnorm._NormBase):
+            return _plain_call(self, *args, **kwargs)
+        state = dict(self._buffers)
+        self._buffers.update({k: b if b is None else b.clone() for k, b in state.items()})
+        try:
+            return _plain_call(self, *args, **kwargs)
+        finally:
+            self._buffers.update(state)
 
     with _lock:
         if _depth == 0:
             _plain_call = nn.Module.__call__
             nn.Module.__call__ = call  # type: ignore[method-assign]
         _depth += 1
+    _here.passes = getattr(_here, "passes", 0) + 1
     try:
         yield
     finally:
+        _here.passes -= 1
         with _lock:
             _depth -= 1
             if _depth == 0:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Size, Tensor
 
-from hodsim.derivatives.lane_tensor import Run
+from hodsim.derivatives.chain import chain_of
 from hodsim.derivatives.lanes import LanePlan, Lanes
 from hodsim.derivatives.passes import Pass, run_lanes
 from hodsim.derivatives.planner import Choice
@@ -32,6 +32,12 @@ def has_batch(point: Point, out: Tensor) -> bool:
     """Whether f kept the batch of x: its result has x's first axis."""
     x = point.leaves[0]
     return point.names is None and x.dim() > 1 and out.dim() > 0 and out.shape[0] == x.shape[0]
+
+
+def check_rows(rows: Any) -> None:
+    """Refuse a number of lanes to carry at once that is none."""
+    if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 1):
+        raise InputError(f"rows: expected a whole number of at least 1, got {rows!r}")
 
 
 def stack(tensors: Sequence[Tensor], like: Tensor) -> Tensor:
@@ -62,6 +68,10 @@ def prefixes(directions: Directions) -> list[tuple[int, ...]]:
     return [tuple(sorted(numbers[:k])) for k in range(len(numbers) + 1)]
 
 
+def _is_chain(f: Function) -> bool:
+    return isinstance(f, torch.nn.Module) and chain_of(f) is not None
+
+
 class _Open:
     """One call with open indices: the problem's sizes, and its two ways of being solved.
 
@@ -82,30 +92,47 @@ class _Open:
     ) -> None:
         self.f, self.point, self.directions, self.free = f, point, directions, free
         self.plan, self.top = plan_of([directions.group], len(directions.seeds))
-        if free == 1 and adjoint:
+        pulled = free == 1 and adjoint
+        if pulled:
             probe = run_lanes(f, point, self._seeds(with_basis=False), self.plan, reverse=True)
         else:
-            with torch.no_grad():
-                empty = [leaf.new_empty(0, *leaf.shape) for leaf in point.leaves]
-                probe = run_lanes(f, point, empty, LanePlan.closure([()], 0))
+            probe = self._probe()
         self.first = probe
         self.out_shape = probe.out.lanes.values.shape[1:]
         self.weights = weights_of(point, probe.out.lanes.values[0], left)
         self.batched = has_batch(point, probe.out.lanes.values[0])
-        self._refuse_mixing(probe.run)
+        if self.batched and (left is None or free > 1) and not _is_chain(f):
+            self._refuse_mixing(self._probe() if pulled else probe)
         x = point.leaves[0]
         self.outputs = self.out_shape[1:] if self.batched else self.out_shape
         self.inputs = x.shape[1:] if self.batched else x.shape
         self.n, self.m = Size(self.inputs).numel(), Size(self.outputs).numel()
-        if rows is not None and (not isinstance(rows, int) or rows < 1):
-            raise InputError(f"rows: expected a whole number of at least 1, got {rows!r}")
         self.rows = rows or max(16, _LAYER_BYTES // (probe.run.widest * x.element_size()))
 
-    def _refuse_mixing(self, run: Run) -> None:
-        if run.mixed and self.batched and (self.weights is None or self.free > 1):
+    def _probe(self) -> Pass:
+        """f along random directions that move only half of the points: each half in turn."""
+        point, x = self.point, self.point.leaves[0]
+        plan, seeds = LanePlan.closure([()], 0), [t.new_empty(0, *t.shape) for t in point.leaves]
+        if point.names is None and x.dim() > 1:
+            plan = LanePlan.closure([(0,), (1,)], 2)
+            draw = torch.Generator().manual_seed(len(x))
+            # Alternating neighbours, then at random: whatever pairs points up meets both halves.
+            half = torch.rand(len(x), generator=draw) < 0.5
+            half[:2] = torch.tensor([True, False])[: len(x)]
+            step = torch.randn(x.shape, generator=draw, dtype=x.dtype).to(x.device)
+            halves = torch.stack((half, ~half)).to(x.device)
+            seeds = [step * halves.reshape(2, -1, *(1,) * (x.dim() - 1))]
+            self._halves = halves
+        with torch.no_grad():
+            return run_lanes(self.f, point, seeds, plan)
+
+    def _refuse_mixing(self, probe: Pass) -> None:
+        moved = probe.out.lanes.order(1).reshape(*self._halves.shape, -1).any(-1)
+        if bool((moved & ~self._halves).any()):
             raise InputError(
-                f"f: {run.mixed} mixes the points of the batch, whose derivatives were asked for "
-                "one by one; use eval mode, a batch of one, or directions of the whole batch"
+                "f: mixes the points of the batch, whose derivatives were asked for one by one "
+                "(batch normalisation in training mode does that); use eval mode, a batch of one, "
+                "or directions and weights of the whole batch"
             )
 
     # ---------------------------------------------------------------- counted cost
@@ -202,7 +229,7 @@ class _Open:
                     entry = entry.movedim(0, 1)
                     shaped.append(entry.reshape(entry.shape[0], *outputs, *self.inputs))
                 else:
-                    shaped.append(entry.reshape(*outputs, *entry.shape[1:]))
+                    shaped.append(entry.reshape((*outputs, *entry.shape[1:])))
             orders.append(self.point.pack(shaped))
         return orders
 
@@ -238,7 +265,7 @@ class _Open:
             entries = entries.flatten(-2)
             if packed and free > 1:
                 return entries.index_select(-1, ascending(n, free).to(entries.device))
-        return entries.reshape(*entries.shape[:-1], *tuple(self.inputs) * free)
+        return entries.reshape((*entries.shape[:-1], *tuple(self.inputs) * free))
 
 
 def contract_open(
@@ -275,6 +302,7 @@ def diagonal(f: Function, point: Point, summed: bool, rows: int | None) -> Tenso
     """``D^2 f[e_i, e_i]`` for every i along a last axis, or their sum as one lane."""
     if point.names is not None:
         raise InputError("x: expected a tensor, got a mapping")
+    check_rows(rows)
     problem = _Open(f, point, Directions.of(point, ()), None, 2, rows)
     seeds, parts = problem._seeds(with_basis=True), []
     for start in range(0, problem.n, problem.rows):
@@ -286,7 +314,7 @@ def diagonal(f: Function, point: Point, summed: bool, rows: int | None) -> Tenso
     if summed:
         return torch.cat(parts).sum(0)
     entries = torch.cat(parts).movedim(0, -1)
-    return entries.reshape(*entries.shape[:-1], *problem.inputs)
+    return entries.reshape((*entries.shape[:-1], *problem.inputs))
 
 
 def _rows(lanes: Lanes, rows: Sequence[int]) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from oracles import nested_autograd, scalar_derivatives
 from torch import Tensor, nn
 
-from hodsim.derivatives import LanePlan, contract, propagate, push
+from hodsim.derivatives import contract
 from hodsim.derivatives.activations import activation_of, logistic
 
 ACTIVATIONS = [
@@ -18,7 +18,12 @@ ACTIVATIONS = [
     nn.Softplus(beta=2.5, threshold=4.0),
     nn.Tanh(),
     nn.Sigmoid(),
+    nn.SELU(),
+    nn.GELU(),
+    nn.GELU("tanh"),
+    nn.LogSigmoid(),
 ]
+PIECEWISE_LINEAR = [nn.ReLU(), nn.LeakyReLU(0.1)]
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 
 
@@ -102,10 +107,35 @@ def test_elu_of_another_alpha_jumps_already_in_the_first() -> None:
     assert right - left == pytest.approx(0.3, abs=1e-11)
 
 
-@pytest.mark.parametrize("activation", [nn.ELU(inplace=True), nn.SiLU(inplace=True)], ids=str)
-def test_in_place_activations_leave_the_lanes_before_them_alone(activation: nn.Module) -> None:
-    plan, x = LanePlan.symmetric(5, 2), torch.randn(5, dtype=torch.float64)
-    before = push(nn.Identity(), x, torch.eye(5, dtype=torch.float64), plan)
-    kept = before.values.clone()
-    propagate(activation, before)
-    assert torch.equal(before.values, kept)
+@pytest.mark.parametrize("activation", PIECEWISE_LINEAR, ids=str)
+def test_piecewise_linear_ones_end_at_the_first_order(activation: nn.Module) -> None:
+    x = _points(0)
+    got, wanted = _derivatives(activation, x, 4), scalar_derivatives(activation, x, 4)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-14, atol=0.0)
+    assert len(_derivatives(activation, x, 0)) == 1
+
+
+@pytest.mark.parametrize("name", ["ELU", "SiLU", "ReLU", "LeakyReLU", "SELU", "CELU"])
+def test_in_place_activations_change_what_they_are_given_alone(name: str) -> None:
+    in_place, plain = (getattr(nn, name)(inplace=flag) for flag in (True, False))
+    x = torch.tensor([0.4, -0.7, 1.3], dtype=torch.float64)
+    kept, a = x.clone(), torch.tensor([0.5, 1.5, -1.0], dtype=torch.float64)
+
+    def f(t: Tensor) -> Tensor:
+        y = torch.sin(t)
+        before = y * y
+        z = in_place(y)
+        return before + z * y  # y is z now, as torch has it
+
+    def truth(t: Tensor) -> Tensor:
+        y = torch.sin(t)
+        return y * y + plain(y) * plain(y)
+
+    for order in (1, 2, 3):
+        wanted = nested_autograd(truth, x, [a] * order)
+        torch.testing.assert_close(contract(f, x, [a] * order), wanted, rtol=1e-10, atol=1e-12)
+        ones = torch.ones_like(x)
+        pulled = contract(f, x, [a] * (order - 1), left=ones, free=1)
+        torch.testing.assert_close(pulled * a, wanted, rtol=1e-10, atol=1e-12)
+    assert torch.equal(x, kept)

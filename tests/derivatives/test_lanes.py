@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hodsim import InputError
-from hodsim.derivatives import LanePlan, concatenate, push
+from hodsim.derivatives import LanePlan, push
 from hodsim.derivatives.mixing import mixing_tables
 
 CPU = torch.device("cpu")
@@ -84,16 +84,34 @@ def test_lanes_side_by_side() -> None:
     x, directions = torch.randn(3), torch.randn(2, 3)
     q = push(nn.Identity(), x, directions, plan)
     z = push(nn.Tanh(), x, directions, plan)
-    both = concatenate([z, q])
+    both = push(lambda t: torch.cat([torch.tanh(t), t]), x, directions, plan)
     assert both.filled == 2
-    assert torch.equal(both[(0, 1)], torch.cat([z[(0, 1)], torch.zeros(3)]))
-    assert torch.equal(both[(1,)], torch.cat([z[(1,)], directions[1]]))
-    assert torch.equal((z + q)[(1,)], z[(1,)] + directions[1])
+    close = torch.testing.assert_close
+    close(both[(0, 1)], torch.cat([z[(0, 1)], torch.zeros(3)]))
+    close(both[(1,)], torch.cat([z[(1,)], directions[1]]))
+    close((z + q)[(1,)], z[(1,)] + directions[1])
+    close((z + q)[(0, 1)], z[(0, 1)])
+    assert bool((z[(0, 1)] != 0).all())
     other = push(nn.Tanh(), x, directions, LanePlan.symmetric(2, 2))
     with pytest.raises(InputError, match="share one LanePlan"):
-        concatenate([q, other])
-    with pytest.raises(InputError, match="negative axis"):
-        concatenate([q, z], dim=0)
+        q + other
+
+
+def test_sums_of_highest_lanes_travel_as_one() -> None:
+    symmetric = LanePlan.symmetric(3, 2)
+    weights = torch.tensor([[1.0, 0, 0, 1, 0, 1], [0, 2.0, 0, 0, -1, 0]])  # trace, 2 xy - yz
+    plan = symmetric.collapsed(weights)
+    assert plan.counts == (1, 3, 2)
+    x, eye = torch.randn(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+
+    def f(t: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.tanh(t.sum().reshape(1)) * t, t.sin() * t.flip(0)])
+
+    every, sums = (push(f, x, eye, p) for p in (symmetric, plan))
+    torch.testing.assert_close(sums.order(2), weights.double() @ every.order(2))
+    torch.testing.assert_close(sums.order(1), every.order(1))
+    with pytest.raises(InputError, match=r"weights: expected shape \(sums, 6\)"):
+        symmetric.collapsed(torch.ones(2, 5))
 
 
 def test_tables_made_in_inference_mode_still_serve_autograd() -> None:

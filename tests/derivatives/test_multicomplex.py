@@ -138,6 +138,59 @@ def test_tails_keep_relative_accuracy(x0: float) -> None:
         torch.testing.assert_close(got, tail, rtol=room, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("f", "x", "slope"),
+    [
+        (torch.asinh, -1e8, lambda x: 1 / math.hypot(1, x)),
+        (torch.asinh, -1e-9, lambda x: 1 / math.hypot(1, x)),
+        (torch.asinh, 1e170, lambda x: 1 / x),
+        (torch.acosh, 1e170, lambda x: 1 / x),
+        (torch.acosh, 1 + 1e-12, lambda x: 1 / math.sqrt((x - 1) * (x + 1))),
+        (torch.asin, 1 - 1e-12, lambda x: 1 / math.sqrt((1 - x) * (1 + x))),
+        (torch.acos, 1 - 1e-12, lambda x: -1 / math.sqrt((1 - x) * (1 + x))),
+        (torch.acos, 1e-12 - 1, lambda x: -1 / math.sqrt((1 - x) * (1 + x))),
+        (torch.atanh, 1 - 1e-12, lambda x: 1 / ((1 - x) * (1 + x))),
+        (torch.atan, -1e5, lambda x: 1 / (1 + x * x)),
+        (torch.atan, 1e120, lambda x: 1 / x / x),
+        (torch.atan, 1e170, lambda _: 0.0),  # 1 / x^2 underflows
+        (torch.log, 1e200, lambda x: 1 / x),
+        (torch.log, 1e-200, lambda x: 1 / x),
+        (torch.log1p, 1e-12, lambda x: 1 / (1 + x)),
+        (torch.log1p, 1e-12 - 1, lambda x: 1 / (1 + x)),
+        (torch.expm1, 1e-12, math.exp),
+        (torch.sqrt, 1e200, lambda x: 0.5 / math.sqrt(x)),
+        (torch.sqrt, 1e-200, lambda x: 0.5 / math.sqrt(x)),
+        (torch.reciprocal, -1e120, lambda x: -1 / x / x),
+        (torch.tan, 1.5707, lambda x: 1 / math.cos(x) ** 2),
+        (lambda x: x**1.5, 1e200, lambda x: 1.5 * math.sqrt(x)),
+        (lambda x: 10**x, 300.0, lambda x: math.pow(10, x) * math.log(10)),
+        (lambda x: functional.softplus(x), -40.0, lambda x: 1 / (1 + math.exp(-x))),
+        (torch.sigmoid, -40.0, lambda x: math.exp(x) / (1 + math.exp(x)) ** 2),
+        (functional.silu, -40.0, lambda x: math.exp(x) * (1 + x)),
+    ],
+)
+def test_ends_of_the_real_axis(f: Function, x: float, slope: Callable[[float], float]) -> None:
+    point = torch.tensor([x], dtype=F64)
+    for h in (1e-20 * min(abs(x), 1), 1e-30 * min(abs(x), 1)):
+        parts = torch.stack((point, torch.full_like(point, h)))
+        out = f(Multicomplex(parts))  # type: ignore[arg-type]
+        assert float(out.real) == pytest.approx(float(f(point)), rel=1e-14, abs=0)
+        assert float(out.imag) / h == pytest.approx(slope(x), rel=1e-13, abs=0)
+
+
+def test_imaginary_parts_of_atan_may_be_large_if_small_beside_the_real_part() -> None:
+    for x in (1e10, -1e10):
+        got = derivative(torch.atan, torch.tensor([x], dtype=F64), 2, 100.0)
+        assert float(got) == pytest.approx(-2 * x / (1 + x * x) ** 2, rel=1e-13, abs=0)
+
+
+def test_expm1_keeps_the_square_of_a_small_imaginary_part() -> None:
+    z = Multicomplex(torch.tensor([0.0, 1e-6], dtype=F64)).expm1()
+    assert z.parts.tolist() == pytest.approx(
+        [-2 * math.sin(5e-7) ** 2, math.sin(1e-6)], rel=1e-15, abs=0
+    )
+
+
 PLANE = [name for name in FUNCTIONS if name in vars(torch)]
 
 
@@ -489,8 +542,18 @@ def test_comparisons_and_branches_look_at_the_real_part() -> None:
     assert torch.maximum(z, torch.zeros(3)).parts.tolist() == [[0, 2, 0], [0, -5, 0]]
     assert torch.minimum(z, -z).parts.tolist() == [[-1, -2, 0], [5, 5, -1]]
     assert functional.leaky_relu(z, 0.5).parts.tolist() == [[-0.5, 2, 0], [2.5, -5, 0.5]]
-    big = Multicomplex(torch.tensor([[800.0, -1.0], [1.0, 1.0]], dtype=F64))
-    assert bool(torch.isfinite(functional.elu(big).parts).all())  # type: ignore[arg-type]
+
+
+def test_autograd_passes_the_branch_not_taken() -> None:
+    parts = torch.tensor([[800.0, -1.0], [1.0, 1.0]], dtype=F64, requires_grad=True)
+    out = functional.elu(Multicomplex(parts)).parts  # type: ignore[arg-type]
+    out.sum().backward()
+    # d/dz of both parts of z, and of those of e^z - 1 = e^a (cos b + i sin b) - 1.
+    c, s = math.exp(-1) * math.cos(1), math.exp(-1) * math.sin(1)
+    assert parts.grad is not None
+    torch.testing.assert_close(
+        parts.grad, torch.tensor([[1.0, c + s], [1.0, c - s]], dtype=F64), rtol=1e-14, atol=0
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations_with_replacement
+from copy import deepcopy
+from functools import cache
+from itertools import combinations_with_replacement, product
 from math import comb
 from typing import Any
 
 import pytest
 import torch
-from oracles import derivative_tensor
+from oracles import nested_autograd
 from torch import Tensor, nn
 from torch.nn import functional
 from zoo import F64, agree, normal, randomise, spaced
@@ -61,8 +63,25 @@ def _case(name: str) -> tuple[nn.Module, Tensor]:
     return randomise(FUNCTIONS[name](), seed=2), normal(BATCH, N, seed=3)
 
 
+@cache
+def _tensor(name: str, order: int) -> Tensor:
+    """D^order f of one of the functions at the points of its case (two of them at order 4)."""
+    f, x = _case(name)
+    return _truth(f, x[:2] if order == 4 else x, order)
+
+
 def _truth(f: Function, x: Tensor, order: int) -> Tensor:
-    return torch.stack([derivative_tensor(f, point, order) for point in x])
+    """D^order f at every point, entry by entry."""
+    basis = torch.eye(x.shape[-1], dtype=F64)
+    out = []
+    for point in x:
+        entries = {
+            entry: nested_autograd(f, point, [basis[i] for i in entry])
+            for entry in combinations_with_replacement(range(len(basis)), order)
+        }
+        full = [entries[tuple(sorted(entry))] for entry in product(range(len(basis)), repeat=order)]
+        out.append(torch.stack(full, -1).reshape(-1, *(len(basis),) * order))
+    return torch.stack(out)
 
 
 @every_function
@@ -71,7 +90,7 @@ def _truth(f: Function, x: Tensor, order: int) -> Tensor:
 def test_whole_tensors(name: str, scheme: str | None, free: int) -> None:
     f, x = _case(name)
     x = x[:2] if free == 4 else x
-    wanted, w, own = _truth(f, x, free), normal(M, seed=4), normal(len(x), M, seed=5)
+    wanted, w, own = _tensor(name, free), normal(M, seed=4), normal(len(x), M, seed=5)
     with torch.no_grad():
         agree(contract(f, x, free=free, scheme=scheme), wanted)
         agree(contract(f, x[0], free=free, scheme=scheme), wanted[0])
@@ -91,7 +110,7 @@ def test_some_indices_contracted_and_some_open(
     f, x = _case(name)
     x = x[:2] if given + free == 4 else x
     right = [normal(N, seed=6), normal(len(x), N, seed=7), normal(N, seed=8)][:given]
-    wanted = _truth(f, x, given + free)
+    wanted = _tensor(name, given + free)
     for a in right:
         wanted = torch.einsum("bmi...,bi->bm...", wanted, a.expand(len(x), N))
     w = normal(M, seed=9)
@@ -108,7 +127,7 @@ def test_packed_tensors(name: str, scheme: str | None, free: int) -> None:
     f, x = _case(name)
     entries = list(combinations_with_replacement(range(N), free))
     where = tuple(torch.tensor([entry[k] for entry in entries]) for k in range(free))
-    a, w, wanted = normal(N, seed=10), normal(M, seed=11), _truth(f, x, free)
+    a, w, wanted = normal(N, seed=10), normal(M, seed=11), _tensor(name, free)
     with torch.no_grad():
         got = contract(f, x, free=free, packed=True, scheme=scheme)
         assert got.shape == (BATCH, M, comb(N + free - 1, free))
@@ -122,7 +141,7 @@ def test_packed_tensors(name: str, scheme: str | None, free: int) -> None:
 @every_function
 def test_named_calls(name: str) -> None:
     f, x = _case(name)
-    J, H, T = (_truth(f, x, k) for k in (1, 2, 3))
+    J, H, T = (_tensor(name, k) for k in (1, 2, 3))
     v, w = normal(N, seed=12), normal(M, seed=13)
     agree(jvp(f, x, v), J @ v)
     agree(vjp(f, x, w), torch.einsum("bmi,m->bi", J, w))
@@ -212,7 +231,7 @@ def test_a_matrix_stands_for_two_directions(name: str, rank: int) -> None:
     f, x = _case(name)
     A = normal(N, rank, seed=20) @ normal(rank, N, seed=21)  # not symmetric
     b, w = normal(N, seed=22), normal(M, seed=23)
-    H, T = _truth(f, x, 2), _truth(f, x, 3)
+    H, T = _tensor(name, 2), _tensor(name, 3)
     agree(contract(f, x, [Matrix(A)]), torch.einsum("bmij,ij->bm", H, A))
     agree(contract(f, x[0], [Matrix(A)]), torch.einsum("mij,ij->m", H[0], A))
     agree(contract(f, x, [Matrix(A)], left=w), torch.einsum("bmij,ij,m->b", H, A, w))
@@ -228,7 +247,7 @@ def test_a_matrix_stands_for_two_directions(name: str, rank: int) -> None:
 def test_two_matrices_at_once() -> None:
     f, x = _case("a graph")
     A, B = normal(N, N, seed=24), normal(N, N, seed=25)
-    D4 = derivative_tensor(f, x[0], 4)
+    D4 = _tensor("a graph", 4)[0]
     for one, other in ((A, B), (A, A)):  # the second pair has its eigendirections in common
         wanted = torch.einsum("mijkl,ij,kl->m", D4, one, other)
         agree(contract(f, x[0], [Matrix(one), Matrix(other)]), wanted)
@@ -290,7 +309,7 @@ def test_batch_normalisation_of_one_whole_batch() -> None:
     # Contractions, and a loss of the batch, are defined; Jacobians of single points are not.
     f = randomise(nn.Sequential(nn.Linear(N, M), nn.BatchNorm1d(M), nn.Tanh()))
     x = normal(BATCH, N, seed=27)
-    with pytest.raises(InputError, match=r"batch normalisation.*mixes the points.*eval mode"):
+    with pytest.raises(InputError, match=r"mixes the points.*batch normalisation.*eval mode"):
         jacobian(f, x)
     with pytest.raises(InputError, match="mixes the points"):
         hessian(f, x, left=normal(M))
@@ -303,7 +322,7 @@ def test_batch_normalisation_of_one_whole_batch() -> None:
     agree(contract(f, x, [a]), first)
     (pulled,) = torch.autograd.grad((f(p := x.clone().requires_grad_(True)) * w).sum(), p)
     agree(vjp(f, x, w), pulled)
-    agree(jacobian(f.eval(), x), _truth(f, x, 1))
+    agree(jacobian(f.eval(), x), _truth(lambda p: f(p[None])[0], x, 1))
 
 
 # ---------------------------------------------------------------- what is chosen
@@ -331,6 +350,53 @@ def test_many_inputs_go_backward_and_many_outputs_forward() -> None:
 
         assert explain(f, x, free=1).scheme == wanted
         assert explain(f, x, left=normal(m), free=2).scheme == ("adjoint" if n > few else "forward")
+
+
+@pytest.mark.parametrize("scheme", ["pairs", "bottleneck"])
+def test_the_schemes_of_chains(scheme: str) -> None:
+    # More inputs than the first layer is wide: what the bottleneck is for.
+    layers = [nn.Linear(7, 4), nn.SiLU(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)]
+    f = randomise(nn.Sequential(*layers), seed=6)
+    x, w, a = normal(BATCH, 7, seed=7), normal(3, seed=8), normal(7, seed=9)
+    J, H = _truth(f, x[:2], 1), _truth(f, x[:2], 2)
+    i, j = torch.triu_indices(7, 7)
+    with torch.no_grad():
+        agree(hessian(f, x, scheme=scheme)[:2], H)
+        agree(hessian(f, x[0], scheme=scheme), H[0])
+        agree(hessian(f, x, packed=True, scheme=scheme)[:2], H[..., i, j])
+        agree(hessian(f, x, left=w, scheme=scheme)[:2], torch.einsum("bmij,m->bij", H, w))
+        if scheme == "bottleneck":
+            agree(jacobian(f, x, scheme=scheme)[:2], J)
+            agree(contract(f, x, [a], free=1, scheme=scheme)[:2], torch.einsum("bmij,i->bmj", H, a))
+            weighted = torch.einsum("bmij,i,m->bj", H, a, w)
+            agree(contract(f, x, [a], left=w, free=1, scheme=scheme)[:2], weighted)
+    assert scheme in explain(f, x, free=2).costs
+    with torch.no_grad(), pytest.raises(InputError, match=f"scheme: expected .*got '{scheme}'"):
+        contract(f, x, [a, a], free=0, scheme=scheme)
+    graph, y = _case("a graph")
+    with pytest.raises(InputError, match=f"scheme: expected .*got '{scheme}'"):
+        hessian(graph, y, scheme=scheme)
+
+
+def test_chains_agree_with_the_same_layers_called_one_by_one() -> None:
+    layers: list[nn.Module] = [nn.Linear(N, 6), nn.ELU(0.7), nn.Linear(6, 4, bias=False)]
+    layers += [nn.Softplus(2.0), nn.Identity(), nn.Dropout(0.5), nn.LeakyReLU(), nn.Linear(4, 4)]
+    layers += [nn.Linear(4, M), nn.GELU(), nn.Sigmoid()]
+    chain = randomise(nn.Sequential(*layers), seed=3).eval()
+    x, a, b = normal(BATCH, N, seed=1), normal(N, seed=2), normal(BATCH, N, seed=3)
+    w = normal(M, seed=4)
+    with torch.no_grad():
+        for point, c in ((x, b), (x[0], b[0])):
+            for right in ([], [a], [a, c], [a, a, c], [c, c, c], [a, c, a, c]):
+                for free in (0, 1, 2, 3) if len(right) < 3 else (0, 1):
+                    for left in (None, w):
+                        got = contract(chain, point, right, left, free)
+                        # A function is no chain, whatever it calls.
+                        agree(got, contract(lambda t: chain(t), point, right, left, free))
+        wanted = contract(chain, x, [a], free=2)
+        got = contract(deepcopy(chain).float(), x.float(), [a.float()], free=2)
+        assert got.dtype is torch.float32
+        agree(got.double(), wanted, rtol=2e-5)
 
 
 def test_a_scheme_that_does_not_apply_is_refused() -> None:

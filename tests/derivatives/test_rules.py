@@ -251,16 +251,21 @@ FUNCTIONS: dict[str, Function] = {
     "var, biased": lambda t: t.var(dim=1, correction=0).unsqueeze(1),
     "where": lambda t: torch.where(t > 0, torch.sin(t), t * t),
     "where with numbers": lambda t: torch.where(t > 0.3, t.square(), -0.5),
+    "where, the method": lambda t: t.sin().where(t > 0, t * t) + t.where(t > 0.3, -0.5),
     "masked_fill": lambda t: t.square().masked_fill(_mask, 2.0),
     "1 / t": lambda t: 1.0 / (t + 4.0),
     "t / t": lambda t: t.sin() / (t * t + 1.0),
     "t / constant": lambda t: t / _constant / 3.0,
+    "by whole numbers": lambda t: t / torch.arange(3, 11) / torch.tensor(7) / torch.full((8,), 3.0),
     "constant / t, constant - t": lambda t: (_constant - t) / (3.0 + t * t),
     "exp": torch.exp,
     "cos": torch.cos,
     "log": lambda t: torch.log(t + 4.0),
     "sqrt": lambda t: torch.sqrt(t + 4.0),
     "pow": lambda t: t**3 + (t + 4.0) ** -1.5 + torch.pow(t + 4.0, 0.5),
+    "softmax along torch's own choice of axis": lambda t: (
+        functional.softmax(t, None, _stacklevel=4) * nn.LogSoftmax(None)(t)
+    ),
     "logsumexp": lambda t: torch.logsumexp(t, 1, keepdim=True) * t,
     "softmax": lambda t: t.softmax(-1) * functional.softmax(-t, dim=1),
     "log_softmax": lambda t: functional.log_softmax(t, dim=-1),
@@ -272,6 +277,7 @@ FUNCTIONS: dict[str, Function] = {
 
 
 @orders_to_four
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name: str, order: int) -> None:
     _check(FUNCTIONS[name], FUNCTIONS[name], VECTORS, order)

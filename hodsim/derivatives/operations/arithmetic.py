@@ -10,7 +10,7 @@ from torch import Tensor
 from hodsim.derivatives.elementary import power, reciprocal
 from hodsim.derivatives.lane_tensor import LaneTensor, is_lanes
 from hodsim.derivatives.primitives import added, elementwise, multiplied, scaled, shifted, value_of
-from hodsim.derivatives.rules import UnknownRuleError, carries, register_rule
+from hodsim.derivatives.rules import UnknownRuleError, carries
 
 Operand = LaneTensor | Tensor | float
 
@@ -67,6 +67,8 @@ def div(a: Operand, b: Operand, *, rounding_mode: str | None = None) -> LaneTens
     if isinstance(b, LaneTensor):
         return mul(a, elementwise(b, reciprocal))
     assert isinstance(a, LaneTensor)
+    if isinstance(b, Tensor):  # 1 / b of whole numbers would be float32
+        b = b.to(torch.result_type(a.value, b))
     return scaled(a, 1.0 / b)
 
 
@@ -129,18 +131,6 @@ for _name, _rule in {
     _in_place(_name, _rule)
 
 
-def _read_real(name: str) -> None:
-    """A function of the real lane alone, whose result carries none."""
-    for home in (torch, Tensor):
-        function = getattr(home, name, None)
-        if function is not None:
-            register_rule(function)(
-                lambda *args, _f=function, **kwargs: _f(
-                    *map(value_of, args), **{k: value_of(v) for k, v in kwargs.items()}
-                )
-            )
-
-
 # Comparisons, which choose branches by the real part; and what torch says has no derivative.
 _OF_THE_REAL_LANE = (
     "gt lt ge le eq ne __eq__ __ne__ __gt__ __lt__ __ge__ __le__ greater less isnan isfinite isinf "
@@ -176,9 +166,9 @@ def _of_the_shell(function: Any) -> Any:
 
 for _name in _OF_THE_REAL_LANE.split():
     for _home in (torch, Tensor):
-        if (_function := getattr(_home, _name, None)) is not None:
-            register_rule(_function)(_of_the_value(_function))
+        if hasattr(_home, _name):
+            carries(getattr(_home, _name))(_of_the_value(getattr(_home, _name)))
 for _name in _DESCRIPTIONS.split():
-    register_rule(getattr(Tensor, _name))(_of_the_shell(getattr(Tensor, _name)))
+    carries(getattr(Tensor, _name))(_of_the_shell(getattr(Tensor, _name)))
 for _name in _PROPERTIES.split():
-    register_rule(getattr(Tensor, _name).__get__)(_of_the_shell(getattr(Tensor, _name).__get__))
+    carries(getattr(Tensor, _name).__get__)(_of_the_shell(getattr(Tensor, _name).__get__))

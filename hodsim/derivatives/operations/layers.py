@@ -41,13 +41,12 @@ def _linear(x: Weight, weight: Weight, bias: Weight | None = None) -> LaneTensor
     return _biased(y, bias)
 
 
-@carries("matmul", "mm", "bmm", "__matmul__")
-def _matmul(a: Weight, b: Weight) -> LaneTensor:
-    if a.dim() < 2 or b.dim() < 2:
-        raise UnknownRuleError(
-            f"matmul: expected matrices (2 axes or more), got {a.dim()} and {b.dim()} axes; "
-            "unsqueeze the vector"
-        )
+@carries("matmul", "mm", "bmm", "mv", "dot", "__matmul__")
+def _matmul(a: Any, b: Any) -> Any:
+    if a.dim() == 1:
+        return _matmul(a.unsqueeze(0), b).squeeze(-1 if b.dim() == 1 else -2)
+    if b.dim() == 1:
+        return _matmul(a, b.unsqueeze(-1)).squeeze(-1)
     lead = [tuple(part.shape[:-2]) for part in (a, b)]
     if lead[0] != lead[1] and lead[1] != ():
         raise UnknownRuleError(
@@ -136,6 +135,37 @@ def _padding(name: str, kernel: Sequence[int], reach: Sequence[int]) -> list[int
 
 for _rank in (1, 2, 3):
     carries(f"conv{_rank}d")(_convolution(_rank))
+
+
+@carries("addmm")
+def _addmm(bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    return bias * beta + (a @ b) * alpha
+
+
+@carries("scaled_dot_product_attention")
+def _attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    if dropout_p or enable_gqa:
+        raise UnknownRuleError("scaled_dot_product_attention: expected no dropout and no grouping")
+    scores = (query @ key.mT) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if attn_mask is not None:
+        banned = attn_mask.dtype is torch.bool
+        scores = scores + (
+            torch.zeros_like(value_of(scores)).masked_fill(~attn_mask, -torch.inf)
+            if banned
+            else attn_mask
+        )
+    return functional.softmax(scores, -1) @ value
 
 
 @carries("embedding")

@@ -16,7 +16,7 @@ from torch.nn.modules import batchnorm
 from hodsim.derivatives.elementary import power
 from hodsim.derivatives.lane_tensor import LaneTensor
 from hodsim.derivatives.operations.shapes import mean
-from hodsim.derivatives.primitives import elementwise, mixes
+from hodsim.derivatives.primitives import elementwise
 from hodsim.derivatives.rules import UnknownRuleError, carries, register_rule
 
 Weight = LaneTensor | Tensor | None
@@ -51,7 +51,6 @@ def batch_norm(
     channels = [1, -1, *(1,) * (x.dim() - 2)]
     if training or running_mean is None or running_var is None:
         if isinstance(x, LaneTensor):
-            mixes(x, "batch normalisation in training mode")
             axes = [0, *range(2, x.dim())]
             if Size(x.shape[a] for a in axes).numel() < 2:
                 raise UnknownRuleError(
@@ -67,12 +66,12 @@ def batch_norm(
 
 
 @register_rule(batchnorm._BatchNorm)
-def _batch_norm(module: batchnorm._BatchNorm, x: LaneTensor) -> LaneTensor:
+def _batch_norm(module: batchnorm._BatchNorm, input: LaneTensor) -> LaneTensor:
     # Not forward itself, which counts the batches that it has seen.
-    module._check_input_dim(x)
+    module._check_input_dim(input)
     batch_statistics = module.training or module.running_mean is None
     return batch_norm(
-        x,
+        input,
         module.running_mean,
         module.running_var,
         module.weight,

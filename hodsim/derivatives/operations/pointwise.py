@@ -7,15 +7,17 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hodsim.derivatives import activations, elementary
-from hodsim.derivatives.lane_tensor import LaneTensor
+from hodsim.derivatives.lane_tensor import LaneTensor, is_lanes
 from hodsim.derivatives.primitives import (
     Sigma,
     added,
     elementwise,
     linear_map,
     multiplied,
+    selected,
     shifted,
     value_of,
 )
@@ -126,16 +128,38 @@ def _leaky_relu(x: LaneTensor, negative_slope: float = 0.01, inplace: bool = Fal
 @carries("where")
 def _where(condition: Tensor, a: Any, b: Any) -> LaneTensor:
     chosen = value_of(condition)
-    one = chosen.to((a if isinstance(a, LaneTensor) else b).value)
-    parts = [_masked(a, one, chosen), _masked(b, 1.0 - one, ~chosen)]
-    return parts[0] + parts[1]
+    like = (a if isinstance(a, LaneTensor) else b).value
+    return _part(a, chosen, like) + _part(b, ~chosen, like)
 
 
-def _masked(x: Any, one: Tensor, chosen: Tensor) -> Any:
+@carries(Tensor.where)
+def _where_method(x: Any, condition: Tensor, other: Any) -> LaneTensor:
+    return _where(condition, x, other)
+
+
+def _part(x: Any, mask: Tensor, like: Tensor) -> Any:
     if isinstance(x, LaneTensor):
-        return x * one
-    # Not x * one: an unchosen infinity must not become nan.
-    return torch.where(chosen, torch.as_tensor(x, dtype=one.dtype, device=one.device), 0.0)
+        return selected(x, mask)
+    return torch.where(mask, torch.as_tensor(x, dtype=like.dtype, device=like.device), 0.0)
+
+
+@carries("clamp", "clip", "hardtanh")
+def _clamp(x: LaneTensor, min: Any = None, max: Any = None, **names: Any) -> LaneTensor:
+    low, high = names.get("min_val", min), names.get("max_val", max)
+    if is_lanes(low) or is_lanes(high):
+        raise UnknownRuleError("clamp: expected constant bounds")
+    free = torch.ones_like(x.value, dtype=torch.bool)
+    if low is not None:
+        free = free & (x.value >= low)
+    if high is not None:
+        free = free & (x.value <= high)
+    return _where(free, x, torch.clamp(x.value.detach(), low, high))
+
+
+@carries("relu6")
+def _relu6(x: LaneTensor, inplace: bool = False) -> LaneTensor:
+    y = _clamp(x, 0.0, 6.0)
+    return x.become(y, "relu6") if inplace else y
 
 
 @carries("masked_fill")
@@ -157,10 +181,12 @@ def _dropout(
 
 @carries("softmax")
 def softmax(
-    x: LaneTensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
+    x: LaneTensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
 ) -> LaneTensor:
     """e^x / sum e^x along an axis, shifted by the real lane's maximum."""
     _keep_dtype("softmax", x, dtype)
+    if dim is None:  # torch's own choice of an axis
+        dim = functional._get_softmax_dim("softmax", x.dim(), _stacklevel)  # type: ignore[attr-defined]
     e = elementwise(shifted(x, -x.value.amax(dim, keepdim=True)), elementary.exp)
     total = e.sum(dim, keepdim=True)
     assert isinstance(total, LaneTensor)
@@ -169,10 +195,12 @@ def softmax(
 
 @carries("log_softmax")
 def log_softmax(
-    x: LaneTensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
+    x: LaneTensor, dim: int | None = None, _stacklevel: int = 3, dtype: torch.dtype | None = None
 ) -> LaneTensor:
     """x - log sum e^x along an axis."""
     _keep_dtype("log_softmax", x, dtype)
+    if dim is None:  # torch's own choice of an axis
+        dim = functional._get_softmax_dim("log_softmax", x.dim(), _stacklevel)  # type: ignore[attr-defined]
     total = _logsumexp(x, dim, keepdim=True)
     return added(x, linear_map(total, lambda v: -v, lambda c: -c))
 

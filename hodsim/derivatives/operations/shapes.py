@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
+from torch.nn import functional
 
 from hodsim.derivatives.lane_tensor import LaneTensor
-from hodsim.derivatives.primitives import joined, linear_map, mixes, value_of
-from hodsim.derivatives.rules import UnknownRuleError, carries, register_rule
+from hodsim.derivatives.primitives import joined, linear_map, value_of
+from hodsim.derivatives.rules import UnknownRuleError, carries
 
 
 def _reshaped(x: LaneTensor, real: Tensor) -> LaneTensor:
@@ -59,7 +60,7 @@ def _t(x: LaneTensor) -> LaneTensor:
 
 
 for _name in ("T", "mT"):
-    register_rule(getattr(Tensor, _name).__get__)(
+    carries(getattr(Tensor, _name).__get__)(
         lambda x, *_, last=(_name == "mT"): _transpose(x, -2, -1) if last else _t(x)
     )
 
@@ -75,13 +76,20 @@ def _movedim(x: LaneTensor, source: Any, destination: Any) -> LaneTensor:
     return _permuted(x, [moved[i] if i in moved else rest.pop(0) for i in range(rank)])
 
 
-@carries("contiguous", "clone", "float", "double", "to", "type_as", "cpu", "identity")
+@carries("contiguous", "to", "type_as", "cpu", "requires_grad_")
 def _same(x: LaneTensor, *args: Any, **kwargs: Any) -> LaneTensor:
+    """x itself, as torch gives it where nothing is to be changed."""
     for value in (*args, *kwargs.values()):
-        if isinstance(value, torch.dtype) and value is not x.value.dtype:
-            raise UnknownRuleError(f"to: expected lanes to keep {x.value.dtype}, got {value}")
+        dtype = value.dtype if isinstance(value, Tensor) else value
+        if isinstance(dtype, torch.dtype) and dtype is not x.value.dtype:
+            raise UnknownRuleError(f"to: expected lanes to keep {x.value.dtype}, got {dtype}")
         if isinstance(value, str | torch.device) and torch.device(value) != x.value.device:
             raise UnknownRuleError(f"to: expected lanes to stay on {x.value.device}, got {value}")
+    return x
+
+
+@carries("clone")
+def _clone(x: LaneTensor, **_: Any) -> LaneTensor:
     return linear_map(x, lambda v: v, lambda c: c)
 
 
@@ -99,12 +107,23 @@ def _expand(x: LaneTensor, *sizes: Any) -> LaneTensor:
     return x + torch.zeros((), dtype=x.value.dtype, device=x.value.device).expand(wide)  # type: ignore[return-value]
 
 
+@carries("pad")
+def _pad(
+    x: LaneTensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> LaneTensor:
+    if mode != "constant" or value:
+        raise UnknownRuleError(f"pad: expected zeros, got mode={mode!r}, value={value}")
+    return linear_map(
+        x,
+        lambda v: functional.pad(v, pad),
+        lambda c: functional.pad(c, [-p for p in pad]),
+    )
+
+
 @carries("cat", "concat", "concatenate")
 def _cat(tensors: Sequence[LaneTensor | Tensor], dim: int = 0) -> LaneTensor:
     first = next(part for part in tensors if isinstance(part, LaneTensor))
     axis = dim % first.dim()
-    if axis == 0:
-        mixes(first, "cat along the batch")
     return joined(tensors, axis)
 
 
@@ -195,8 +214,6 @@ def _reduction(name: str) -> Callable[..., LaneTensor]:
             raise UnknownRuleError(f"{name}: expected to keep {x.value.dtype}, got dtype={dtype}")
         shape = x.value.shape
         axes = _axes(dim, x.dim())
-        if 0 in axes and x.dim() > 0:
-            mixes(x, f"{name} over the first axis")
         count = Size(shape[a] for a in axes).numel()
         scale = 1.0 / count if name == "mean" else 1.0
         rows = [a + 1 for a in axes]

@@ -9,13 +9,12 @@ from math import comb
 import torch
 from torch import Tensor
 
-from hodsim.derivatives.chain import Chain
+from hodsim.derivatives.chain import Chain, Signature
 from hodsim.derivatives.lanes import Lane, LanePlan
 from hodsim.derivatives.planner import choose
-from hodsim.derivatives.schemes.forward import forward
+from hodsim.derivatives.schemes.forward import forward, inputs_of
 from hodsim.derivatives.schemes.pairs import pairs
-from hodsim.derivatives.schemes.tangent import adjoints, bottleneck, tangents
-from hodsim.derivatives.schemes.walk import Walk
+from hodsim.derivatives.schemes.tangent import adjoints, tangents
 from hodsim.errors import InputError
 
 
@@ -32,52 +31,56 @@ def contract(
     if chain.dtype is not None and chain.dtype is not x.dtype:
         raise InputError(f"x: expected {chain.dtype} as f's parameters are, got {x.dtype}")
     dense, lane = unique(right, x)
-    k = len(lane)
-    walk = Walk(chain, x)
-    pick = choose(
-        dims_of(walk),
-        k=k,
-        free=free,
-        left=left is not None,
-        batch=len(x),
-        lanes=LanePlan.closure([lane], len(dense)).n_lanes,
-        scheme=scheme,
-    ).scheme
-    directions = torch.stack(dense) if dense else None
-    if free == 0:
-        plan = LanePlan.closure([lane], len(dense))
-        return weigh(forward(walk, x, 0, directions, plan, top=True)[:, 0], left)
-    if not walk.n_act:
-        return weigh(_straight(walk, x, k, free, packed), left)
-    if free == 1:
-        plan = LanePlan.closure([lane], len(dense))
+    n, k = x.shape[1], len(lane)
+    pick = picked(chain.shape, n, lane, free, left is not None, scheme)
+    if left is not None:
+        left = left.detach().contiguous()
+    inputs = inputs_of(x, dense)
+    if free and not chain.activations:
+        return weigh(_straight(chain, inputs, k, free, packed), left)
+    if free <= 1:
+        plan = closed(lane)
+        if free == 0:
+            return weigh(forward(chain, inputs, False, plan, top=True)[:, 0], left)
         if pick == "adjoint":
-            out = adjoints(walk, x, directions, plan, left)
+            out = adjoints(chain, inputs, plan, left)
             return out if left is None else out[:, 0]
-        rows = bottleneck if pick == "bottleneck" else tangents
-        return weigh(rows(walk, x, directions, plan).transpose(1, 2), left)
+        rows = tangents(chain, inputs, plan, inner=pick == "bottleneck")
+        return weigh(rows.transpose(1, 2), left)
     if pick in ("pairs", "bottleneck"):
-        return pairs(walk, x, left, packed, inner=pick == "bottleneck")
-    plan, index = open_plan(walk.n, free, lane, len(dense))
-    top = forward(walk, x, walk.n, directions, plan, top=True)
-    if not packed and free > 1:
+        return pairs(chain, inputs, left, packed, inner=pick == "bottleneck")
+    plan, index = open_plan(n, free, lane)
+    top = forward(chain, inputs, True, plan, top=True)
+    if not packed:
         top = top.index_select(1, index)
     top = weigh(top.transpose(1, 2), left)
-    return top if packed or free == 1 else top.unflatten(-1, (walk.n,) * free)
+    return top if packed else top.unflatten(-1, (n,) * free)
 
 
-def dims_of(walk: Walk) -> tuple[tuple[int, ...], ...]:
+@lru_cache(maxsize=1024)
+def picked(shape: Signature, n: int, lane: Lane, free: int, left: bool, scheme: str | None) -> str:
+    """The planner's scheme."""
+    lanes = closed(lane).n_lanes
+    return choose(dims_of(shape, n), len(lane), free, left, lanes=lanes, scheme=scheme).scheme
+
+
+@lru_cache(maxsize=64)
+def closed(lane: Lane) -> LanePlan:
+    """The plan of a lane and its parts."""
+    return LanePlan.closure([lane], max(lane, default=-1) + 1)
+
+
+def dims_of(shape: Signature, n: int) -> tuple[tuple[int, ...], ...]:
     """For each linear map the widths it passes through, from its input to its output."""
-    dims, n = [], walk.n
-    for step in walk.maps:
-        through = (n, *(linear.n_out for linear in step))
-        dims.append(through)
-        n = through[-1]
+    dims = []
+    for step in shape.maps:
+        dims.append((n, *(out for out, *_ in step)))
+        n = dims[-1][-1]
     return tuple(dims)
 
 
-def unique(right: Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], Lane]:
-    """Directions without repetition, each (batch, n), and the lane that names them."""
+def unique(right: Sequence[Tensor], x: Tensor) -> tuple[Tensor | None, Lane]:
+    """Directions without repetition, (count, n) or (count, batch, n), and the lane they make."""
     found: list[Tensor] = []
     lane: list[int] = []
     for a in right:
@@ -85,7 +88,11 @@ def unique(right: Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], Lane]:
         if number == len(found):
             found.append(a)
         lane.append(number)
-    return [a.expand(x.shape) for a in found], tuple(sorted(lane))
+    if not found:
+        return None, ()
+    if any(a.dim() == 2 for a in found):
+        found = [a.expand(x.shape) for a in found]
+    return torch.stack(found), tuple(sorted(lane))
 
 
 def weigh(out: Tensor, left: Tensor | None) -> Tensor:
@@ -97,7 +104,7 @@ def weigh(out: Tensor, left: Tensor | None) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def open_plan(n: int, free: int, lane: Lane, dense: int) -> tuple[LanePlan, Tensor]:
+def open_plan(n: int, free: int, lane: Lane) -> tuple[LanePlan, Tensor]:
     """The plan with lanes (i, j, ..., lane) for all i <= j <= ..., and where a full tensor's
     entries stand among them."""
     with torch.inference_mode(False):
@@ -111,14 +118,13 @@ def open_plan(n: int, free: int, lane: Lane, dense: int) -> tuple[LanePlan, Tens
             return opened, index
         shifted = tuple(n + i for i in lane)
         wanted = [(*free_part, *shifted) for free_part in opened.blocks[free].tolist()]
-        return LanePlan.closure(wanted, n + dense), index
+        return LanePlan.closure(wanted, n + max(lane) + 1), index
 
 
-def _straight(walk: Walk, x: Tensor, k: int, free: int, packed: bool) -> Tensor:
+def _straight(chain: Chain, inputs: Tensor, k: int, free: int, packed: bool) -> Tensor:
     """A chain without activations: its Jacobian, and zeros from the second order on."""
-    n = walk.n
+    n = inputs.shape[2]
     if k + free == 1:
-        plan = LanePlan.symmetric(n, 1)
-        return forward(walk, x, n, None, plan, top=True).transpose(1, 2)
+        return forward(chain, inputs, True, LanePlan.symmetric(n, 1), top=True).transpose(1, 2)
     shape = (comb(n + free - 1, free),) if packed else (n,) * free
-    return x.new_zeros(len(x), walk.m, *shape)
+    return inputs.new_zeros(len(inputs), chain.shape.widths(n)[-1], *shape)

@@ -10,57 +10,38 @@ multiplied from both sides at the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
+from math import comb
 
 import torch
 from torch import Tensor
 
+from hodsim.derivatives.chain import Chain
 from hodsim.derivatives.lanes import LanePlan
-from hodsim.derivatives.schemes.forward import enter, inputs_of
-from hodsim.derivatives.schemes.walk import TILE, Block, Walk
+from hodsim.derivatives.schemes.forward import enter
+from hodsim.derivatives.schemes.walk import TILE, Block, Walk, walk_through
 
 ROWS = 384  # of the long product at a time: they have the length of all layers together
+LENGTH = 1 << 20  # entries of such rows at a time, over all points of a tile
 
 
-def pairs(walk: Walk, x: Tensor, left: Tensor | None, packed: bool, inner: bool) -> Tensor:
+def pairs(chain: Chain, inputs: Tensor, left: Tensor | None, packed: bool, inner: bool) -> Tensor:
     """``D^2 f``, shape (batch, m, n, n), or (batch, n, n) with left; packed (..., n (n+1)/2).
 
+    inputs : x, shape (batch, 1, n). left : contiguous, shape (m,) or (batch, m).
     inner : differentiate with respect to what enters the first activation, then go to x.
     """
-    n, size = walk.n, walk.size
-    outputs = walk.m if left is None else 1
-    basis = walk.widths[0] if inner else n
-    total = sum(walk.widths[:-1])
+    n = inputs.shape[2]
+    widths = chain.shape.widths(n)
+    outputs = widths[-1] if left is None else 1
     # Few outputs: rows (i, output) against columns j. Many: rows (i, j) against the outputs.
     many = not inner and outputs > (n + 1) // 2
-    shape = (n * (n + 1) // 2, outputs) if many else (n, outputs, n)
-    out = torch.empty(len(x), *shape, dtype=x.dtype)
-    tile = min(len(x), max(1, TILE // (basis + outputs)))
-    slopes = _Slopes(walk, tile, basis, outputs, total)
-    seed = walk.identity(basis) if inner else walk.columns()
-    heads = walk.rows() if left is None else walk.weighted(left, len(x))
-    columns = walk.columns() if inner else None
-    square = walk.block(1, basis * outputs, basis) if inner else None
-    scratch = walk.block(1, max(outputs, ROWS), total)
-    for start in range(0, len(x), tile):
-        points = min(tile, len(x) - start)
-        here = Block(heads.at + start * heads.step * size, outputs, heads.ld, heads.step)
-        slopes.write(x[start : start + points], seed, here)
-        for b in range(points):
-            J = slopes.J.at + b * slopes.J.step * size
-            A = slopes.A.at + b * slopes.A.step * size
-            to = out[start + b].data_ptr()
-            if many:
-                _by_pair(walk, J, A, n, outputs, total, scratch, to)
-            elif columns is None or square is None:
-                _by_output(walk, J, A, n, outputs, total, scratch, to)
-                walk.stream.mirror(outputs, n, to, n, outputs * n)
-            else:
-                _by_output(walk, J, A, basis, outputs, total, scratch, square.at)
-                walk.stream.mirror(outputs, basis, square.at, basis, outputs * basis)
-                _outwards(walk, columns, square, basis, outputs, to)
-                walk.stream.mirror(outputs, n, to, n, outputs * n)
-        walk.run()
+    shape = (comb(n + 1, 2), outputs) if many else (n, outputs, n)
+    out = torch.empty(len(inputs), *shape, dtype=inputs.dtype)
+    basis = widths[0] if inner else n
+    tile = max(1, min(TILE // (basis + outputs), LENGTH // ((basis + outputs) * sum(widths[:-1]))))
+    kind = "" if left is None else "own" if left.dim() == 2 else "shared"
+    walk_through(_write, chain, inputs, out, left, tile, (kind, inner, many))
     plan = LanePlan.symmetric(n, 2)
     if many:
         full = out if packed else out.index_select(1, _mirrored(plan)).unflatten(1, (n, n))
@@ -73,65 +54,70 @@ def pairs(walk: Walk, x: Tensor, left: Tensor | None, packed: bool, inner: bool)
     return full if left is None else full[:, 0]
 
 
+def _write(walk: Walk, left: str, inner: bool, many: bool) -> None:
+    n, size, points = walk.n, walk.size, walk.points
+    outputs = 1 if left else walk.m
+    basis, total = walk.widths[0] if inner else n, sum(walk.widths[:-1])
+    J, A = walk.block(points, basis, total), walk.block(points, outputs, total)
+    seed = walk.identity(basis) if inner else walk.columns()
+    _slopes(walk, J, A, seed, walk.heads(left))
+    columns = walk.columns()
+    square = walk.block(1, basis * outputs, basis if inner else 0)
+    half = walk.block(1, basis, n if inner else 0)
+    scratch = walk.block(1, max(outputs, ROWS), total)
+    out = walk.output(comb(n + 1, 2) if many else n * outputs, outputs if many else n)
+    for b in range(points):
+        J_b, A_b, to = (block.at + b * block.step * size for block in (J, A, out))
+        if many:
+            _by_pair(walk, J_b, A_b, n, outputs, total, scratch, to)
+            continue
+        _by_output(walk, J_b, A_b, basis, outputs, total, scratch, square.at if inner else to)
+        if inner:
+            walk.stream.mirror(outputs, basis, square.at, basis, outputs * basis)
+            _outwards(walk, columns, square, basis, outputs, half, to)
+        walk.stream.mirror(outputs, n, to, n, outputs * n)
+
+
+@lru_cache(maxsize=16)
 def _mirrored(plan: LanePlan) -> Tensor:
-    i = torch.arange(plan.n)
-    return plan.rows_within(torch.cartesian_prod(i, i).reshape(-1, 2))
+    with torch.inference_mode(False):
+        i = torch.arange(plan.n)
+        return plan.rows_within(torch.cartesian_prod(i, i).reshape(-1, 2))
 
 
-@dataclass
-class _Slopes:
-    """J and A sigma'' of all activations side by side, for a few points."""
-
-    walk: Walk
-    points: int
-    basis: int
-    outputs: int
-    total: int
-
-    def __post_init__(self) -> None:
-        walk, points = self.walk, self.points
-        width = max(walk.pads[:-1])
-        self.J = walk.block(points, self.basis, self.total)
-        self.A = walk.block(points, self.outputs, self.total)
-        self.value = [walk.block(points, 1, width).at for _ in range(2)]
-        self.t = [walk.block(points, 3, pad) for pad in walk.pads[:-1]]
-        rows = max(self.basis, self.outputs)
-        self.pair = [walk.block(points, rows, width).at for _ in range(2)]
-
-    def write(self, x: Tensor, seed: Block, heads: Block) -> None:
-        walk, size, points = self.walk, self.walk.size, len(x)
-        starts = [sum(walk.widths[:act]) for act in range(walk.n_act)]
-        for act in range(walk.n_act):
-            ld, width, t = walk.pads[act], walk.widths[act], self.t[act]
-            J = Block(self.J.at + starts[act] * size, self.basis, self.total, self.J.step, False)
-            z = Block(self.value[act % 2], 1, ld, ld)
-            if act:
-                walk.forward(act, value, z, points, real=True)
-                walk.forward(act, after, J, points)
-            else:
-                enter(walk, inputs_of(walk, x, None), None, z, points)
-                walk.copy(seed, J, points, width)
-            walk.sigma(act, 2, z, t, points)
-            if act < walk.n_act - 1:
-                value = t.part(0, 1, size)
-                after = Block(self.pair[act % 2], self.basis, ld, self.basis * ld)
-                _scale(walk, points, width, J, t.part(1, 1, size), after)
-        for act in reversed(range(walk.n_act)):
-            ld, width, t = walk.pads[act], walk.widths[act], self.t[act]
-            A = Block(self.A.at + starts[act] * size, self.outputs, self.total, self.A.step)
-            if act < walk.n_act - 1:
-                heads = Block(self.pair[0], self.outputs, ld, self.outputs * ld)
-                walk.backward(act + 1, before, heads, points)
-            _scale(walk, points, width, heads, t.part(2, 1, size), A)
-            if act:
-                before = Block(self.pair[1], self.outputs, ld, self.outputs * ld)
-                _scale(walk, points, width, heads, t.part(1, 1, size), before)
-
-
-def _scale(walk: Walk, points: int, width: int, a: Block, t: Block, to: Block) -> None:
-    walk.stream.scale(
-        points, a.rows, width, (a.at, a.step, a.ld), t.place, (to.at, to.step, to.ld)
-    )
+def _slopes(walk: Walk, J: Block, A: Block, seed: Block, heads: Block) -> None:
+    """J and A sigma'' of all activations side by side."""
+    size, points, total = walk.size, walk.points, J.ld
+    value = [walk.block(points, 1, walk.width).at for _ in range(2)]
+    pair = [walk.block(points, max(J.rows, A.rows), walk.width).at for _ in range(2)]
+    tables = [walk.block(points, 3, pad) for pad in walk.pads[:-1]]
+    starts = [sum(walk.widths[:act]) * size for act in range(walk.n_act)]
+    real = after = walk.inputs(1)
+    for act in range(walk.n_act):
+        ld, width, t = walk.pads[act], walk.widths[act], tables[act]
+        part = Block(J.at + starts[act], J.rows, total, J.step, alone=False)
+        z = Block(value[act % 2], 1, ld, ld)
+        if act:
+            walk.forward(act, real, z, points, real=True)
+            walk.forward(act, after, part, points)
+        else:
+            enter(walk, 1, False, z)
+            walk.copy(seed, part, points, width)
+        walk.sigma(act, 2, z, t, points)
+        real = t.part(0, 1, size)
+        after = Block(pair[act % 2], J.rows, ld, J.rows * ld)
+        if act < walk.n_act - 1:
+            walk.scale(width, part, t.part(1, 1, size), after)
+    for act in reversed(range(walk.n_act)):
+        ld, width, t = walk.pads[act], walk.widths[act], tables[act]
+        part = Block(A.at + starts[act], A.rows, total, A.step, alone=False)
+        if act < walk.n_act - 1:
+            heads = Block(pair[0], A.rows, ld, A.rows * ld)
+            walk.backward(act + 1, after, heads, points)
+        walk.scale(width, heads, t.part(2, 1, size), part)
+        after = Block(pair[1], A.rows, ld, A.rows * ld)
+        if act:
+            walk.scale(width, heads, t.part(1, 1, size), after)
 
 
 def _by_output(
@@ -152,15 +138,6 @@ def _by_output(
                 place = (scratch.at + i * outputs * total * size, 0, total)
                 stream.scale(1, outputs, total, row, by, place)
         stream.multiply(
-            scratch.at,
-            total,
-            J + i0 * total * size,
-            total,
-            to + (i0 * outputs * n + i0) * size,
-            outputs * n,
-            (count, n - i0, total),
-            triangle=1,
-        ) if outputs == 1 else stream.multiply(
             scratch.at,
             total,
             J + i0 * total * size,
@@ -196,9 +173,7 @@ def _by_pair(
             count = min(n - j, ROWS - filled)
             row = (J + j * total * size, 0, total)
             by = (J + i * total * size, 0)
-            stream.scale(
-                1, count, total, row, by, (scratch.at + filled * total * size, 0, total)
-            )
+            stream.scale(1, count, total, row, by, (scratch.at + filled * total * size, 0, total))
             filled += count
             j += count
             if filled == ROWS:
@@ -210,11 +185,10 @@ def _by_pair(
 
 
 def _outwards(
-    walk: Walk, columns: Block, square: Block, basis: int, outputs: int, to: int
+    walk: Walk, columns: Block, square: Block, basis: int, outputs: int, half: Block, to: int
 ) -> None:
     """L_0^T H L_0 for every output, upper triangles."""
     n, size, stream = walk.n, walk.size, walk.stream
-    half = walk.block(1, basis, n)
     for k in range(outputs):
         stream.multiply(
             square.at + k * basis * size,

@@ -54,9 +54,7 @@ def lane_program(plan: LanePlan) -> LaneProgram:
     first, later = [encode(_VALUE)], [encode(_VALUE)]
     for k in range(1, plan.order + 1):
         terms = _composed(plan, k)
-        early = [
-            tuple(t for t in row if all(f < plan.starts[2] for f in t[2])) for row in terms
-        ]
+        early = [tuple(t for t in row if all(f < plan.starts[2] for f in t[2])) for row in terms]
         first.append(encode(_runs(plan.starts[k], early, own=1 if k == 1 else -1)))
         later.append(encode(_runs(plan.starts[k], terms, own=1)))
     return LaneProgram(tuple(first), tuple(later))
@@ -76,7 +74,8 @@ def _composed(plan: LanePlan, k: int) -> list[tuple[Loose, ...]]:
         rows = [(plan.rows_within(pairs[:, i : i + 1]) + 1).tolist() for i in (0, 1)]
         return [((2, 1, pair),) for pair in zip(*rows, strict=True)]
     return [
-        tuple(_partitions(plan, lane, shift=0)) for lane in plan.lanes[plan.starts[k] : plan.starts[k + 1]]
+        tuple(_partitions(plan, lane, shift=0))
+        for lane in plan.lanes[plan.starts[k] : plan.starts[k + 1]]
     ]
 
 

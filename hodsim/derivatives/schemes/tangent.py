@@ -11,129 +11,115 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hodsim.derivatives.chain import Chain
 from hodsim.derivatives.lanes import LanePlan
-from hodsim.derivatives.schemes.forward import enter, inputs_of
+from hodsim.derivatives.schemes.forward import enter
 from hodsim.derivatives.schemes.programs import TangentProgram, tangent_program
-from hodsim.derivatives.schemes.walk import TILE, Block, Walk
+from hodsim.derivatives.schemes.walk import TILE, Block, Walk, walk_through
 
 
-def tangents(walk: Walk, x: Tensor, dense: Tensor | None, plan: LanePlan) -> Tensor:
+def tangents(chain: Chain, inputs: Tensor, plan: LanePlan, inner: bool = False) -> Tensor:
     """The open index from the inputs forward; shape (batch, n, m).
 
-    dense : first-order lanes of the plan, shape (count, batch, n).
+    inputs : the real lane and the plan's first-order lanes, shape (batch, 1 + count, n).
+    inner : differentiate with respect to what enters the first activation, then multiply by L_0.
     """
-    return _tangents(walk, x, dense, plan, walk.columns(), walk.n)
-
-
-def bottleneck(walk: Walk, x: Tensor, dense: Tensor | None, plan: LanePlan) -> Tensor:
-    """The same with respect to what enters the first activation, then times ``L_0``."""
-    width = walk.widths[0]
-    inner = _tangents(walk, x, dense, plan, walk.identity(width), width)
-    columns = walk.columns()  # (n, width) times (width, m) at every point
-    out = torch.empty(len(x), walk.n, walk.m, dtype=x.dtype)
-    for b in range(len(x)):
-        walk.stream.multiply(
-            columns.at,
-            columns.ld,
-            inner[b].data_ptr(),
-            walk.m,
-            out[b].data_ptr(),
-            walk.m,
-            (walk.n, walk.m, width),
-            plain=True,
-        )
-    walk.run()
+    n = inputs.shape[2]
+    widths = chain.shape.widths(n)
+    out = torch.empty(len(inputs), n, widths[-1], dtype=inputs.dtype)
+    tile = max(1, TILE // (plan.n_lanes * (1 + (widths[0] if inner else n))))
+    walk_through(_forward, chain, inputs, out, None, tile, (plan, inner))
     return out
 
 
-def _tangents(
-    walk: Walk, x: Tensor, dense: Tensor | None, plan: LanePlan, seed: Block, n: int
-) -> Tensor:
-    program, lanes, size = tangent_program(plan, n), plan.n_lanes, walk.size
-    rows = lanes * (1 + n)
-    out = torch.empty(len(x), n, walk.m, dtype=x.dtype)
-    tile = min(len(x), max(1, TILE // rows))
-    pair = [walk.block(tile, rows, max(walk.pads[:-1])).at for _ in range(2)]
-    table = walk.block(tile, program.n_rows, max(walk.pads[:-1])).at
-    for start in range(0, len(x), tile):
-        part = slice(start, min(start + tile, len(x)))
-        points = part.stop - start
-        inputs = inputs_of(walk, x[part], None if dense is None else dense[:, part])
-        for act in range(walk.n_act):
-            ld, last = walk.pads[act], act == walk.n_act - 1
-            z = Block(pair[act % 2], rows, ld, rows * ld)
-            if act:
-                walk.forward(act, before, z, points, real=True)
-            else:
-                enter(walk, inputs, None, z, points)
-            t = Block(table, program.n_rows, ld, program.n_rows * ld)
-            values, y = z.part(0, lanes, size), z.part(lanes, lanes * n, size)
-            _values(walk, program, plan, act, values, t, points, last)
-            if last:
-                y = Block(pair[1 - act % 2], n, ld, n * ld)
-            if act == 0:
-                _seeds(walk, program, seed, act, t, y, points, last)
-            elif last:
-                _top(walk, program, plan, n, z.part(lanes, lanes * n, size), y, t, points)
-            else:
-                _all(walk, program, y, t, points)
-            before = y if last else z
-        to = Block(out[start].data_ptr(), n, walk.m, n * walk.m)
-        walk.forward(walk.n_act, before, to, points)
-        walk.run()
-    return out
-
-
-def adjoints(
-    walk: Walk, x: Tensor, dense: Tensor | None, plan: LanePlan, left: Tensor | None
-) -> Tensor:
+def adjoints(chain: Chain, inputs: Tensor, plan: LanePlan, left: Tensor | None) -> Tensor:
     """The open index from the outputs backward; shape (batch, m, n), or (batch, 1, n) with left.
 
-    left : weights over the outputs, shape (m,) or (batch, m).
+    left : weights over the outputs, contiguous, shape (m,) or (batch, m).
     """
-    outputs = walk.m if left is None else 1
-    program, lanes = tangent_program(plan, outputs), plan.n_lanes
+    n = inputs.shape[2]
+    outputs = chain.shape.widths(n)[-1] if left is None else 1
+    out = torch.empty(len(inputs), outputs, n, dtype=inputs.dtype)
+    tile = max(1, TILE // (plan.n_lanes * (1 + outputs)))
+    kind = "" if left is None else "own" if left.dim() == 2 else "shared"
+    walk_through(_backward, chain, inputs, out, left, tile, (plan, kind))
+    return out
+
+
+def _forward(walk: Walk, plan: LanePlan, inner: bool) -> None:
+    n = walk.widths[0] if inner else walk.n
+    program, lanes, size, points = tangent_program(plan, n), plan.n_lanes, walk.size, walk.points
+    rows = lanes * (1 + n)
+    pair = [walk.block(points, rows, walk.width).at for _ in range(2)]
+    table = walk.block(points, program.n_rows, walk.width).at
+    seed = walk.identity(n) if inner else walk.columns()
+    before = walk.inputs(1 + (plan.counts[1] if plan.order else 0))
+    for act in range(walk.n_act):
+        ld, last = walk.pads[act], act == walk.n_act - 1
+        z = Block(pair[act % 2], rows, ld, rows * ld)
+        t = Block(table, program.n_rows, ld, program.n_rows * ld)
+        values, y = z.part(0, lanes, size), z.part(lanes, lanes * n, size)
+        if act:
+            walk.forward(act, before, z, points, real=True)
+        else:
+            enter(walk, before.rows, False, values)
+        _values(walk, program, plan, act, values, t, last)
+        before = z
+        if last:
+            before = Block(pair[1 - act % 2], n, ld, n * ld)
+        if act == 0:
+            _seeds(walk, program, seed, act, t, before if last else y, last)
+        elif last:
+            _top(walk, program, plan, n, y, before, t)
+        else:
+            _all(walk, program, y, t)
+    out = walk.output(walk.n, walk.m)
+    if not inner:
+        walk.forward(walk.n_act, before, out, points)
+        return
+    middle = walk.block(points, n, walk.m)
+    middle.alone = False
+    walk.forward(walk.n_act, before, middle, points)
+    columns = walk.columns()  # (n, width) times (width, m) at every point
+    for b in range(points):
+        a, to = (block.at + b * block.step * size for block in (middle, out))
+        shape = (walk.n, walk.m, n)
+        walk.stream.multiply(columns.at, columns.ld, a, walk.m, to, walk.m, shape, plain=True)
+
+
+def _backward(walk: Walk, plan: LanePlan, left: str) -> None:
+    outputs = 1 if left else walk.m
+    program, lanes, points = tangent_program(plan, outputs), plan.n_lanes, walk.points
     rows = lanes * outputs
-    out = torch.empty(len(x), outputs, walk.n, dtype=x.dtype)
-    tile = min(len(x), max(1, TILE // (rows + lanes)))
-    seed = walk.rows() if left is None else walk.weighted(left, len(x))
-    width = max(walk.pads[:-1])
-    pair = [walk.block(tile, max(rows, lanes), width).at for _ in range(2)]
-    tables = [walk.block(tile, program.n_rows, pad) for pad in walk.pads[:-1]]
-    for start in range(0, len(x), tile):
-        part = slice(start, min(start + tile, len(x)))
-        points = part.stop - start
-        inputs = inputs_of(walk, x[part], None if dense is None else dense[:, part])
-        for act in range(walk.n_act):
-            ld = walk.pads[act]
-            z = Block(pair[act % 2], lanes, ld, lanes * ld)
-            if act:
-                walk.forward(act, before, z, points, real=True)
-            else:
-                enter(walk, inputs, None, z, points)
-            last = act == walk.n_act - 1
-            _values(walk, program, plan, act, z, tables[act], points, last)
-            before = z
-        here = Block(seed.at + start * seed.step * walk.size, outputs, seed.ld, seed.step)
-        for act in reversed(range(walk.n_act)):
-            ld, last = walk.pads[act], act == 0
-            y = Block(pair[act % 2], rows, ld, rows * ld)
-            if act < walk.n_act - 1:
-                walk.backward(act + 1, before, y, points)
-            top = Block(pair[1 - act % 2], outputs, ld, outputs * ld)
-            if act == walk.n_act - 1:
-                y = top if last else y
-                _seeds(walk, program, here, act, tables[act], y, points, last)
-            elif last:
-                _top(walk, program, plan, outputs, y, top, tables[act], points)
+    pair = [walk.block(points, max(rows, lanes), walk.width).at for _ in range(2)]
+    tables = [walk.block(points, program.n_rows, pad) for pad in walk.pads[:-1]]
+    before = walk.inputs(1 + (plan.counts[1] if plan.order else 0))
+    for act in range(walk.n_act):
+        ld, last = walk.pads[act], act == walk.n_act - 1
+        z = Block(pair[act % 2], lanes, ld, lanes * ld)
+        if act:
+            walk.forward(act, before, z, points, real=True)
+        else:
+            enter(walk, before.rows, False, z)
+        _values(walk, program, plan, act, z, tables[act], last)
+        before = z
+    seed = walk.heads(left)
+    for act in reversed(range(walk.n_act)):
+        ld, last = walk.pads[act], act == 0
+        y = Block(pair[act % 2], rows, ld, rows * ld)
+        top = Block(pair[1 - act % 2], outputs, ld, outputs * ld)
+        if act == walk.n_act - 1:
+            y = top if last else y
+            _seeds(walk, program, seed, act, tables[act], y, last)
+        else:
+            walk.backward(act + 1, before, y, points)
+            if last:
+                _top(walk, program, plan, outputs, y, top, tables[act])
                 y = top
             else:
-                _all(walk, program, y, tables[act], points)
-            before = y
-        to = Block(out[start].data_ptr(), outputs, walk.n, outputs * walk.n)
-        walk.backward(0, before, to, points)
-        walk.run()
-    return out
+                _all(walk, program, y, tables[act])
+        before = y
+    walk.backward(0, before, walk.output(outputs, walk.n), points)
 
 
 def _values(
@@ -143,10 +129,10 @@ def _values(
     act: int,
     z: Block,
     t: Block,
-    points: int,
     last: bool,
 ) -> None:
     """Tables of the activation at the plan's lanes, and these after it (not after the last)."""
+    points = walk.points
     walk.sigma(act, plan.order + 1, z, t, points)
     if plan.order and not act:
         # Lanes of order >= 2 are zero before the first activation, but its table reads them.
@@ -161,45 +147,23 @@ def _values(
 
 
 def _seeds(
-    walk: Walk,
-    program: TangentProgram,
-    seed: Block,
-    act: int,
-    t: Block,
-    y: Block,
-    points: int,
-    top: bool,
+    walk: Walk, program: TangentProgram, seed: Block, act: int, t: Block, y: Block, top: bool
 ) -> None:
     """``y_S = g_S * seed``: only the real lane of what enters here is not zero."""
     rows, size, width = seed.rows, walk.size, walk.widths[act]
     for lane, g in enumerate(program.g_rows[-1:] if top else program.g_rows):
         to = y.part(lane * rows, rows, size)
-        walk.stream.scale(
-            points,
-            rows,
-            width,
-            (seed.at, seed.step, seed.ld),
-            t.part(g, 1, size).place,
-            (to.at, to.step, to.ld),
-        )
+        walk.scale(width, seed, t.part(g, 1, size), to)
 
 
-def _all(walk: Walk, program: TangentProgram, y: Block, t: Block, points: int) -> None:
-    walk.stream.mix(program.all_lanes, points, y.ld, y.place, y.place, y.place, t.place)
+def _all(walk: Walk, program: TangentProgram, y: Block, t: Block) -> None:
+    walk.stream.mix(program.all_lanes, walk.points, y.ld, y.place, y.place, y.place, t.place)
 
 
 def _top(
-    walk: Walk,
-    program: TangentProgram,
-    plan: LanePlan,
-    rows: int,
-    y: Block,
-    to: Block,
-    t: Block,
-    points: int,
+    walk: Walk, program: TangentProgram, plan: LanePlan, rows: int, y: Block, to: Block, t: Block
 ) -> None:
-    """The last lane alone, next to each other for the next product."""
+    """The last lane alone, its rows side by side for the next product."""
     shift = (plan.n_lanes - 1) * rows * y.ld * walk.size
-    walk.stream.mix(
-        program.top_lane, points, y.ld, y.place, y.place, (to.at - shift, to.step), t.place
-    )
+    place = (to.at - shift, to.step)
+    walk.stream.mix(program.top_lane, walk.points, y.ld, y.place, y.place, place, t.place)

@@ -1,22 +1,39 @@
-"""One call's walk through a chain: its weights by address, its scratch memory, its commands."""
+"""Writing the commands of one walk through a chain, and running them again and again.
+
+Commands are written once for each shape of a problem, with addresses relative to a few slots: the
+scratch memory, the inputs, the output, the weights. A run fills in where those are now. So a
+call costs a few microseconds of Python, and nothing of the network outlives it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hodsim.derivatives.chain import Chain
-from hodsim.kernels.lanes import Stream, padded
+from hodsim.derivatives.chain import Chain, Signature
+from hodsim.kernels.lanes import Stream, launch, padded
 
-TILE = 1024  # lane rows at a time: they stay in the cache, and memory does not grow with the batch
+TILE = 1024
+SCRATCH, INPUTS, OUTPUT, LEFT, WEIGHTS = range(5)
+
+# Slots are numbers no address and no size reaches; half a range is room for negative offsets.
+_RANGE = 48
+_HALF = 1 << (_RANGE - 1)
+_SLOTS = 4096
+
+
+def _slot(number: int) -> int:
+    return (number + 1 << _RANGE) + _HALF
 
 
 @dataclass(slots=True)
 class Block:
-    """Rows of lanes in scratch memory: ``rows`` a point, ``step`` entries from point to point."""
+    """Rows of lanes in memory: ``rows`` a point, ``step`` entries from point to point."""
 
     at: int
     rows: int
@@ -46,53 +63,83 @@ class Linear:
     n_out: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Commands, and which of their words are relative to which slot."""
+
+    words: np.ndarray
+    where: np.ndarray
+    slot: np.ndarray
+
+    @staticmethod
+    def of(written: Sequence[int]) -> _Words:
+        words = np.array([*written, 0], dtype=np.int64)
+        slot = (words >> _RANGE) - 1
+        where = np.flatnonzero((slot >= 0) & (slot < _SLOTS))
+        slot = slot[where]
+        words[where] -= (slot + 1 << _RANGE) + _HALF
+        return _Words(words, where, slot)
+
+
+@dataclass(frozen=True, slots=True)
+class _ByTorch:
+    """An activation that the compiled walk does not know: (offset, step) of z and of its table."""
+
+    act: int
+    order: int
+    points: int
+    width: int
+    z: tuple[int, int]
+    t: tuple[int, int]
+    ld: int
+
+
 class Walk:
-    """Commands for one chain and one scalar type; scratch lives as long as the walk does."""
+    """Records commands for one shape of chain, number of points and scalar type."""
 
-    def __init__(self, chain: Chain, x: Tensor) -> None:
-        self.chain = chain
-        self.dtype = x.dtype
-        self.size = x.element_size()
+    def __init__(self, shape: Signature, n: int, size: int, points: int) -> None:
+        self.size = size
+        self.points = points
+        self.stream = Stream(size)
+        self.steps: list[_Words | _ByTorch] = []
         self.kept: list[object] = []
-        self.stream = Stream(self.size)
-        self.maps = [[self._linear(module) for module in step] for step in chain.maps]
-        self.widths = chain.widths(x.shape[-1])
-        self.n, self.m = x.shape[-1], self.widths[-1]
-        self.pads = [padded(width, self.size) for width in self.widths]
-        self.n_act = len(chain.activations)
+        self.used = 0
+        self.activations = shape.activations
+        number = WEIGHTS
+        self.maps: list[list[Linear]] = []
+        for step in shape.maps:
+            linears = []
+            for out, into, ld, plain, bias in step:
+                at = _slot(number + 1) if bias else 0
+                linears.append(Linear(_slot(number), ld, plain, at, into, out))
+                number += 2
+            self.maps.append(linears)
+        if number > _SLOTS:
+            raise ValueError(f"chain: expected fewer than {_SLOTS // 2} linear layers")
+        self.widths = shape.widths(n)
+        self.n, self.m = n, self.widths[-1]
+        self.pads = [padded(width, size) for width in self.widths]
+        self.width = max(self.pads[:-1], default=0)
+        self.n_act = len(self.activations)
 
-    def _linear(self, module: nn.Linear) -> Linear:
-        parameters = module._parameters  # past nn.Module's attribute search, which is not free
-        weight, bias = parameters["weight"], parameters["bias"]
-        assert weight is not None
-        (out, into), (ld, inner) = weight.shape, weight.stride()
-        if inner != 1 and ld != 1:
-            with torch.no_grad():
-                weight = weight.contiguous()
-            self.kept.append(weight)
-            ld, inner = weight.stride()
-        if bias is not None and bias.stride(0) != 1:
-            with torch.no_grad():
-                bias = bias.contiguous()
-            self.kept.append(bias)
-        plain = inner != 1
-        at = 0 if bias is None else bias.data_ptr()
-        return Linear(weight.data_ptr(), inner if plain else ld, plain, at, into, out)
-
-    def keep(self, a: Tensor) -> int:
-        """The address of a tensor that stays alive with the walk."""
+    def keep(self, a: np.ndarray) -> int:
+        """The address of constants that stay alive with the commands."""
         self.kept.append(a)
-        return a.data_ptr()
-
-    def new(self, *shape: int) -> Tensor:
-        """Memory that stays alive with the walk."""
-        out = torch.empty(shape, dtype=self.dtype)
-        self.kept.append(out)
-        return out
+        return int(a.ctypes.data)
 
     def block(self, points: int, rows: int, ld: int) -> Block:
         """Scratch rows for so many points."""
-        return Block(self.new(points, rows, ld).data_ptr(), rows, ld, rows * ld)
+        at = _slot(SCRATCH) + self.used
+        self.used += -(-points * rows * ld * self.size // 64) * 64
+        return Block(at, rows, ld, rows * ld)
+
+    def inputs(self, rows: int) -> Block:
+        """The real lane and the directions of every point, (points, rows, n)."""
+        return Block(_slot(INPUTS), rows, self.n, rows * self.n)
+
+    def output(self, rows: int, width: int) -> Block:
+        """The result, (points, rows, width)."""
+        return Block(_slot(OUTPUT), rows, width, rows * width)
 
     def forward(self, step: int, a: Block, to: Block, points: int, real: bool = False) -> None:
         """All rows through the linear map before activation ``step``.
@@ -114,16 +161,15 @@ class Walk:
 
     def backward(self, step: int, a: Block, to: Block, points: int) -> None:
         """All rows through the transpose of that map."""
-        first, *rest = self.maps[step] or [None]
-        for linear in reversed(rest):
-            assert linear is not None
+        linears = self.maps[step]
+        for linear in linears[:0:-1]:
             between = self.block(points, a.rows, padded(linear.n_in, self.size))
             self.product(a, linear, between, points, backwards=True)
             a = between
-        if first is None:
-            self.copy(a, to, points, self.widths[step])
+        if linears:
+            self.product(a, linears[0], to, points, backwards=True)
         else:
-            self.product(a, first, to, points, backwards=True)
+            self.copy(a, to, points, self.widths[step])
 
     def product(
         self, a: Block, linear: Linear, to: Block, points: int, backwards: bool = False
@@ -161,36 +207,36 @@ class Walk:
             points, a.rows, width, (a.at, a.step, a.ld), (0, 0), (to.at, to.step, to.ld)
         )
 
+    def scale(self, width: int, a: Block, t: Block, to: Block) -> None:
+        """a's rows times the one row of t, at every point."""
+        self.stream.scale(
+            self.points, a.rows, width, (a.at, a.step, a.ld), t.place, (to.at, to.step, to.ld)
+        )
+
     def columns(self) -> Block:
         """``L_0^T``: the lanes of the unit directions before the first activation, (n, width)."""
         return self._matrix(self.maps[0], self.n, backwards=False)
 
-    def rows(self) -> Block:
-        """``L_K``: what the outputs are of the last activation, shape (m, width)."""
-        return self._matrix(self.maps[-1][::-1], self.m, backwards=True)
-
     def identity(self, width: int) -> Block:
         """The unit matrix of a width."""
-        eye = torch.zeros(width, padded(width, self.size), dtype=self.dtype)
-        eye.diagonal().fill_(1)
+        eye = np.eye(width, padded(width, self.size), dtype=f"f{self.size}")
         return Block(self.keep(eye), width, eye.shape[1], 0)
 
-    def weighted(self, left: Tensor, points: int) -> Block:
-        """``left L_K``: one row a point, or one for all if left is (m,)."""
-        own = left.dim() == 2
-        row = left.contiguous()
-        linears = self.maps[-1]
-        count = points if own else 1
-        block = Block(self.keep(row), 1, self.m, self.m)
-        for linear in reversed(linears):
+    def heads(self, left: str) -> Block:
+        """``L_K``, or ``left L_K``: one row for all points, or ("own") one for each."""
+        if not left:
+            return self._matrix(self.maps[-1][::-1], self.m, backwards=True)
+        count = self.points if left == "own" else 1
+        block = Block(_slot(LEFT), 1, self.m, self.m)
+        for linear in reversed(self.maps[-1]):
             to = self.block(count, 1, padded(linear.n_in, self.size))
             self.product(block, linear, to, count, backwards=True)
             block = to
-        return Block(block.at, 1, block.ld, block.ld if own else 0)
+        return Block(block.at, 1, block.ld, block.ld if left == "own" else 0)
 
     def clear(self, a: Block, points: int) -> None:
         """Zero rows (padding too)."""
-        zero = self.keep(torch.zeros(a.ld, dtype=self.dtype))
+        zero = self.keep(np.zeros(a.ld, dtype=f"f{self.size}"))
         self.stream.scale(points, a.rows, a.ld, (zero, 0, 0), (0, 0), (a.at, a.step, a.ld))
 
     def _matrix(self, linears: Sequence[Linear], rows: int, backwards: bool) -> Block:
@@ -219,30 +265,81 @@ class Walk:
         """Bias, then sigma and its derivatives, of row 0 of z: rows 0..order of t."""
         linears = self.maps[act]
         bias = linears[-1].bias if linears else 0
-        module, sigma, native = self.chain.activations[act]
         width = self.widths[act]
-        code, p0, p1 = native(module) if native is not None and order <= 3 else (0, 0.0, 0.0)
+        code, p0, p1 = self.activations[act] if order <= 3 else (0, 0.0, 0.0)
         if code or bias:
             self.stream.sigma(
                 code, (p0, p1), order, points, width, bias, z.at, z.step, t.at, t.step, t.ld
             )
         if not code:
-            # Not known to the compiled walk: torch's functions, on the same memory.
-            self.stream.run()
-            real = self._view(z, points, 0, width)
-            for k, values in enumerate(sigma(module, real, order)):
-                self._view(t, points, k, width).copy_(values)
+            self.pause()
+            z_at, t_at = ((a.at - _slot(SCRATCH)) // self.size for a in (z, t))
+            place = (z_at, z.step), (t_at, t.step)
+            self.steps.append(_ByTorch(act, order, points, width, *place, t.ld))
 
-    def _view(self, block: Block, points: int, row: int, width: int) -> Tensor:
-        """One row of every point as a tensor (points, width), in memory that this walk made."""
-        at = block.at + row * block.ld * self.size
-        for owner in self.kept:
-            if isinstance(owner, Tensor):
-                offset = (at - owner.data_ptr()) // self.size
-                if 0 <= offset < owner.numel():
-                    return owner.as_strided((points, width), (block.step, 1), offset)
-        raise AssertionError("a view of memory that the walk does not own")
+    def pause(self) -> None:
+        """Close the commands written so far."""
+        if self.stream.words:
+            self.steps.append(_Words.of(self.stream.words))
+            self.stream.words = []
 
-    def run(self) -> None:
-        """Do what was written."""
-        self.stream.run()
+
+Writer = Callable[..., None]  # writer(walk, *arguments) writes the commands for walk.points points
+
+
+@lru_cache(maxsize=128)
+def _written(
+    writer: Writer, shape: Signature, n: int, size: int, points: int, arguments: Hashable
+) -> Walk:
+    walk = Walk(shape, n, size, points)
+    writer(walk, *arguments)  # type: ignore[misc]
+    walk.pause()
+    return walk
+
+
+def walk_through(
+    writer: Writer,
+    chain: Chain,
+    inputs: Tensor,
+    out: Tensor,
+    left: Tensor | None,
+    tile: int,
+    arguments: tuple[Hashable, ...],
+) -> None:
+    """Run what a writer writes on all points, ``tile`` at a time.
+
+    inputs : (batch, rows, n), the real lane first. out : (batch, ...). left : (m,) or (batch, m).
+    arguments : hashable, passed to the writer after the walk.
+    """
+    size, n, batch = out.element_size(), inputs.shape[-1], len(inputs)
+    tile = min(tile, batch)
+    bases = np.array([0, inputs.data_ptr(), out.data_ptr(), 0, *chain.addresses], dtype=np.int64)
+    steps = [0, inputs.stride(0) * size, out.stride(0) * size, 0]
+    if left is not None:
+        bases[LEFT] = left.data_ptr()
+        steps[LEFT] = left.stride(0) * size if left.dim() == 2 else 0
+    scratch: Tensor | None = None
+    for start in range(0, batch, tile):
+        walk = _written(writer, chain.shape, n, size, min(tile, batch - start), arguments)
+        if scratch is None:
+            scratch = torch.empty(walk.used // size + 16, dtype=out.dtype)
+            address = scratch.data_ptr()
+            bases[SCRATCH] = address + -address % 64
+        for step in walk.steps:
+            if isinstance(step, _Words):
+                words = step.words.copy()
+                words[step.where] += bases[step.slot]
+                launch(words, size)
+            else:
+                _by_torch(step, chain, scratch[(-address % 64) // size :])
+        if start + tile < batch:
+            bases[:4] += np.array(steps) * tile
+
+
+def _by_torch(step: _ByTorch, chain: Chain, scratch: Tensor) -> None:
+    module, sigma = chain.activations[step.act]
+    size = (step.points, step.width)
+    z = scratch.as_strided(size, (step.z[1], 1), scratch.storage_offset() + step.z[0])
+    for k, values in enumerate(sigma(module, z, step.order)):
+        at = scratch.storage_offset() + step.t[0] + k * step.ld
+        scratch.as_strided(size, (step.t[1], 1), at).copy_(values)
