@@ -8,15 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from cases import Problem
 
 Run = Callable[[], Any]
 Answer = tuple[np.ndarray, ...]
-
-
-class Unavailable(Exception):  # noqa: N818  (a fact about a library, told in the row, not a fault)
-    """This contender cannot do this row; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,7 @@ class Contender:
     ----------
     family : the library and its mode, such as "torch.func".
     name : the variant, such as "fwd over rev".
-    make : builds what is run, compiling nothing yet; each run returns only when its answer is there.
+    make : builds what is run, compiling nothing yet. A run returns when its answer is there.
     tidy : the answer of a run as arrays of the problem's own shape, not timed.
     live : roughly how many numbers are alive at once at the peak.
     """

@@ -20,7 +20,8 @@ from timing import machine, settle
 BATCHES: Final = (1, 64)
 DEFAULT_CASES: Final = tuple(name for name in CASES if not name.startswith("tiny"))
 QUICK_CASES: Final = ("40-400/200", "decoder/silu")
-QUICK_PEERS: Final = ("autograd", "func", "jax")
+QUICK_QUANTITIES: Final = ("jacobian", "hessian", "third", "lanes")
+QUICK_PEERS: Final = ("func", "jax")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,14 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    import torch
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     import report
+    import torch
     from cases import problem
     from costs import cost_rows
     from memory import Scales
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rows import Bench, Settings, selected
 
     torch.set_num_threads(1)
@@ -115,11 +115,11 @@ def _measure(args: argparse.Namespace) -> int:
         (case, quantity, dtype, batch)
         for case, quantity, dtype, batch in selected(
             args.cases or (QUICK_CASES if args.quick else DEFAULT_CASES),
-            args.quantities or tuple(QUANTITIES),
+            args.quantities or (QUICK_QUANTITIES if args.quick else tuple(QUANTITIES)),
             args.dtypes or (("float64",) if args.quick else DTYPES),
             args.batches or ((1,) if args.quick else BATCHES),
         )
-        if args.quantities or asked_by_default(CASES[case], quantity)
+        if args.quantities or asked_by_default(CASES[case], quantity, args.quick)
     ]
     head = machine() | {"seed": args.seed, "rounds": rounds, "peers": peers, "absent": absent}
     for line in report.header_lines(head):
@@ -145,7 +145,8 @@ def _measure(args: argparse.Namespace) -> int:
             bars.update(task, description=f"{name}: {what}")
 
         scales = None if args.no_memory else Scales(peers)
-        bench = Bench(Settings(peers, rounds, args.seconds, args.seed, scales), tell)
+        weighed = ("ours",) if args.quick else ("ours", *peers, "floor")
+        bench = Bench(Settings(peers, rounds, args.seconds, args.seed, scales, weighed), tell)
         try:
             for case, quantity, dtype, batch in wanted:
                 name = f"{case} {quantity} {dtype} x {batch}"

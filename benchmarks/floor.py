@@ -15,7 +15,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-
 from cases import Problem
 from contender import Contender, Run
 
@@ -175,8 +174,12 @@ def _schemes(p: Problem) -> dict[str, Build]:
             for k in range(m):
                 g.multiply(g.W[0], half[k * z : (k + 1) * z], full[point, k])
 
+    def left(g: Products) -> None:  # w^T W, where adjoint lanes start
+        g.multiply(g.scratch("w", 1, m), g.W[-1].T, g.scratch("wW", 1, p.case.widths[-2]))
+
     def scalar(g: Products, N: int = n) -> None:
         start(g)
+        left(g)
         g.forward(B * (1 + N), 1, L - 1)
         g.backward(B, 1, L - 1)
         g.upper(N, S)
@@ -194,6 +197,7 @@ def _schemes(p: Problem) -> dict[str, Build]:
     def scalar_adjoint(g: Products) -> None:
         """Backpropagation on lanes: the adjoint carries n lanes back."""
         start(g)
+        left(g)
         g.forward(B * (1 + n), 1, L - 1)
         g.backward(B * (1 + n), 1, L - 1)
         g.backward(B * n, 0, 1, empty(B * n, n))
@@ -201,7 +205,8 @@ def _schemes(p: Problem) -> dict[str, Build]:
     def number(g: Products) -> None:
         g.forward(B * 4, 0, 1)
         g.forward(B * 8, 1, L - 1)
-        out, w = empty(B, 1), g.scratch("w", p.case.widths[-2], 1)
+        left(g)
+        out, w = empty(B, 1), g.scratch("wW", 1, p.case.widths[-2]).T
         g.multiply(g.scratch("in", B, p.case.widths[-2]), w, out)
 
     def lanes(g: Products) -> None:

@@ -61,10 +61,11 @@ def _weigh(
     torch.set_num_threads(1)
     # The same on a tiny network first: code and tables that any use of the library loads.
     tiny = CASES[f"tiny/{CASES[case].activation}"]
-    warm = [c for c in contenders(problem(tiny, quantity, dtype, 1, seed), family)]
+    warm = list(contenders(problem(tiny, quantity, dtype, 1, seed), family))
     next((c for c in warm if c.name == name), warm[0]).make()()
     (chosen,) = (
-        c for c in contenders(problem(CASES[case], quantity, dtype, batch, seed), family)
+        c
+        for c in contenders(problem(CASES[case], quantity, dtype, batch, seed), family)
         if c.name == name
     )
     run = chosen.make()

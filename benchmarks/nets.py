@@ -6,9 +6,8 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
 from cases import Problem
+from torch import Tensor, nn
 
 ACTIVATIONS: Final = {"elu": nn.ELU, "silu": nn.SiLU}
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from cases import Problem
 from contender import Answer, Contender, Run, shaped
-from hodsim.derivatives import LanePlan, Lanes, contract, hessian, jacobian, push
 from nets import tensors, torch_net
+
+from hodsim.derivatives import LanePlan, Lanes, contract, explain, hessian, jacobian, push
 
 
 def ours(p: Problem) -> Contender:
@@ -20,10 +20,6 @@ def ours(p: Problem) -> Contender:
 
 def scheme(p: Problem) -> str:
     """The scheme that the planner picks, in its own word."""
-    try:
-        from hodsim.derivatives import explain
-    except ImportError:
-        return "forward"
     f = torch_net(p)
     x, a, b, c, w = tensors(p.x, p.a, p.b, p.c, p.w)
     with torch.no_grad():

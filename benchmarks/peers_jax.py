@@ -1,5 +1,7 @@
 """jax: every sensible composition of its transforms under jit, and its Taylor mode (jet)."""
 
+# ruff: noqa: ARG001, ARG005  (one signature for every composition: f, w, x, a, b, c)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -7,11 +9,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import grad, jacfwd, jacrev, jvp, lax, vjp, vmap
-from jax.experimental.jet import jet
-
 from cases import Problem
 from contender import Contender, Run, moved, shaped
+from jax import grad, jacfwd, jacrev, jvp, lax, vjp, vmap
+from jax.experimental.jet import jet
 
 jax.config.update("jax_enable_x64", True)
 
@@ -269,7 +270,9 @@ def jets(p: Problem) -> Iterator[Contender]:
         case "jacobian":
             yield made.contender(
                 "jet 1",
-                lambda f, w, x, *_: vmap(lambda v: series(f, x, jnp.broadcast_to(v, x.shape), 1))(E),
+                lambda f, w, x, *_: vmap(lambda v: series(f, x, jnp.broadcast_to(v, x.shape), 1))(
+                    E
+                ),
                 moved((1, 2, 0)),
                 n * B * width * 2,
             )

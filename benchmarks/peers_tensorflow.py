@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import tensorflow as tf
-
 from cases import Problem
 from contender import Contender, Run, moved, shaped
+from timing import hushed
+
+with hushed():  # it logs on loading, before any setting of its own is read
+    import tensorflow as tf
 
 tf.get_logger().setLevel("ERROR")  # it warns of every new problem
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 
 F = Callable[[Any], Any]
+XLA = ", xla"
 ACTIVATIONS = {"elu": tf.nn.elu, "silu": tf.nn.silu}
 
 
@@ -51,8 +54,12 @@ def along(g: F, a: Any) -> F:
     return directional
 
 
-def variants(p: Problem) -> Iterator[Contender]:
-    """Each composition twice: as a graph, and compiled by XLA (`jit_compile`)."""
+def variants(p: Problem) -> list[Contender]:
+    """Each composition twice: first all as graphs, then all compiled by XLA (`jit_compile`)."""
+    return sorted(_variants(p), key=lambda c: c.name.endswith(XLA))
+
+
+def _variants(p: Problem) -> Iterator[Contender]:
     x, a, b, c, w = (tf.constant(q) for q in (p.x, p.a, p.b, p.c, p.w))
     layers = [(tf.constant(W.T), tf.constant(bias)) for W, bias in p.layers]
     activation = ACTIVATIONS[p.case.activation]
@@ -79,7 +86,7 @@ def variants(p: Problem) -> Iterator[Contender]:
                 # CPU tensors of an eager call are computed when it returns.
                 return lambda: run(x)
 
-            yield Contender("tensorflow", f"{name}, xla" if xla else name, make, tidy, live * width)
+            yield Contender("tensorflow", name + XLA * xla, make, tidy, live * width)
 
     match p.quantity:
         case "jacobian":
@@ -106,7 +113,9 @@ def variants(p: Problem) -> Iterator[Contender]:
                 lambda x: tf.reduce_sum(along(along(gradient_of(scalar), a), b)(x) * c, -1),
                 shaped(p),
             )
-            yield from both("fwd over fwd over fwd", along(along(along(scalar, a), b), c), shaped(p))
+            yield from both(
+                "fwd over fwd over fwd", along(along(along(scalar, a), b), c), shaped(p)
+            )
         case "lanes":
 
             def lanes(x: Any) -> Any:
@@ -119,7 +128,9 @@ def variants(p: Problem) -> Iterator[Contender]:
                 return fwd(f)(x), fwd(fwd(f))(x), fwd(first)(x), fwd(along(first, a))(x)
 
             plain, last = (0, 1, 2), (1, 2, 0)
-            yield from both("reverse", lanes, moved(plain, (0, 1, 2, 3), plain, plain), 4 * n * m * m * B)
+            yield from both(
+                "reverse", lanes, moved(plain, (0, 1, 2, 3), plain, plain), 4 * n * m * m * B
+            )
             yield from both(
                 "forward accumulator", forward, moved(last, (2, 3, 0, 1), last, last), 8 * n * n * B
             )

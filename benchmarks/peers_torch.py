@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.autograd import grad
-from torch.func import jacfwd, jacrev, jvp, vjp, vmap
-
 from cases import Problem
 from contender import Contender, Run, moved, shaped
 from nets import tensors, torch_net
+from torch import Tensor
+from torch.autograd import grad
+from torch.func import jacfwd, jacrev, jvp, vjp, vmap
 
 F = Callable[[Tensor], Tensor]
 
@@ -76,7 +75,10 @@ def autograd(p: Problem) -> Iterator[Contender]:
                 return grad((f(x) @ w).sum(), x, create_graph=True)[0]
 
             yield _plain(
-                "torch.autograd", "looped", lambda: torch.stack(looped(gradient())), moved((1, 0, 2))
+                "torch.autograd",
+                "looped",
+                lambda: torch.stack(looped(gradient())),
+                moved((1, 0, 2)),
             )
             yield _plain(
                 "torch.autograd",
@@ -120,10 +122,15 @@ def func(p: Problem, compiled: bool = False) -> Iterator[Contender]:
         name: str, fn: Callable[..., Any], args: tuple[Tensor, ...], tidy: Any, live: float
     ) -> Contender:
         def make() -> Run:
-            run = torch.compile(fn, dynamic=False) if compiled else fn
+            if not compiled:
+                return lambda: fn(*args)
+            torch.compiler.reset()  # it counts recompilations by line of code, and gives up at 8
+            run = torch.compile(fn, dynamic=False)
             return lambda: run(*args)
 
-        return Contender("torch.func compiled" if compiled else "torch.func", name, make, tidy, live)
+        return Contender(
+            "torch.func compiled" if compiled else "torch.func", name, make, tidy, live
+        )
 
     def fwd(g: F) -> F:  # lanes over the inputs, the batch carried as it is: (n, ...)
         return lambda x: vmap(lambda v: jvp(g, (x,), (v,))[1])(E)
@@ -141,7 +148,7 @@ def func(p: Problem, compiled: bool = False) -> Iterator[Contender]:
     def along(g: F, a: Tensor) -> F:
         return lambda x: jvp(g, (x,), (a,))[1]
 
-    def each(g: Callable[..., Tensor], *args: Tensor) -> Iterator[tuple[str, Callable[..., Any]]]:
+    def each(g: Callable[..., Tensor]) -> Iterator[tuple[str, Callable[..., Any]]]:
         yield "vmap", vmap(g)
         if B > 1:
             yield "point by point", lambda *args: torch.stack([g(*q) for q in zip(*args)])  # noqa: B905
@@ -184,7 +191,7 @@ def func(p: Problem, compiled: bool = False) -> Iterator[Contender]:
                 return along(along(f, a), b)(x)
 
             for k, jac in kinds.items():
-                for how, fn in each(jac(second), x, a, b):
+                for how, fn in each(jac(second)):
                     live = rows_of[k] * B * width * 8
                     yield made(f"{how} {k} over jvp over jvp", fn, (x, a, b), shaped(p), live)
             inner = along(along(f, a), b)

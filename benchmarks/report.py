@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rows import VS_FLOOR, VS_JAX
 
 from hodsim.files import atomic
-from rows import VS_FLOOR, VS_JAX
 
 # Wide enough for the table where the output is not a terminal and has no width of its own.
 WIDTH = 150

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-
 from cases import TOLERANCE, Problem, problem
 from contender import Answer, Contender, Run
 from field import FAMILIES, contenders
@@ -20,6 +19,9 @@ MEMORY_GB: Final = 6.0
 # A variant that is this much slower than its family's best at one point is not tried on a batch,
 # nor one that is a little slower where a batch takes long.
 FAR, NEAR, LONG_MS = 5.0, 1.5, 2000.0
+# Where much memory is at stake, a variant that carries this many times the lanes of another of its
+# family is not tried either.
+MANY_LANES, MUCH = 8.0, 5e6
 # What the library is meant to reach: peer time over ours at least, our time over the floor at most.
 VS_JAX: Final = {
     "jacobian": 0.95,
@@ -56,6 +58,7 @@ class Settings:
     seconds: float
     seed: int
     scales: Scales | None
+    weighed: tuple[str, ...]
 
 
 class Bench:
@@ -85,8 +88,8 @@ class Bench:
         # The answer, another one to compare with, and a copy while it is made.
         if 3 * p.answer_gb > MEMORY_GB:
             row["notes"].append(
-                f"skipped: the answer alone has {p.answer_gb:.1f} GB, and about three times that is "
-                f"needed where {MEMORY_GB:.0f} GB are allowed"
+                f"skipped: the answer alone has {p.answer_gb:.1f} GB; about three times that is "
+                f"needed, and {MEMORY_GB:.0f} GB are allowed"
             )
             return row
         gc.collect()
@@ -108,7 +111,7 @@ class Bench:
         self._time(p, tried, row)
         if self.settings.scales is not None:
             for family, one in tried.items():
-                if one.best is not None:
+                if one.best is not None and family in self.settings.weighed:
                     self.tell(f"memory of {family}")
                     row["peak_mb"][FAMILIES.get(family, family)] = self._weigh(p, family, one.best)
         return row
@@ -150,14 +153,28 @@ class Bench:
         """Every variant once; the quickest is kept, ready to run."""
         tried = Tried()
         cores = self._worthwhile(p, family)
-        for c in contenders(p, family):
+        variants = list(contenders(p, family))
+        too_big: list[str] = []
+        too_many: list[str] = []
+        fewest = min((c.live for c in variants if c.live > 0), default=0.0)
+        for c in variants:
             if cores is not None and c.core not in cores:
                 continue
             if family == "compile" and c.name != self._best_func:
                 continue
+            # XLA takes up to a minute to compile one of TensorFlow's graphs.
+            if (
+                tried.best is not None
+                and c.name.endswith(", xla")
+                and (c.name.removesuffix(", xla") != tried.best.name.removesuffix(", xla"))
+            ):
+                continue
             self.tell(c.label)
             if (need := p.gigabytes(c.live)) > MEMORY_GB:
-                tried.notes.append(f"{c.label}: skipped, it needs about {need:.0f} GB")
+                too_big.append(f"{c.name} (about {need:.0f} GB)")
+                continue
+            if c.live > max(MUCH, MANY_LANES * fewest):
+                too_many.append(f"{c.name} ({c.live / fewest:.0f} x)")
                 continue
             try:
                 run = c.make()
@@ -177,6 +194,13 @@ class Bench:
                 tried.best, tried.run, tried.best_ms = c, run, ms
                 tried.compile_s = max(0.0, first - ms / 1e3)
             del run
+        name = FAMILIES.get(family, family)
+        if too_big:
+            tried.notes.append(f"{name}, skipped for the memory: {', '.join(too_big)}")
+        if too_many:
+            tried.notes.append(f"{name}, not tried for their many lanes: {', '.join(too_many)}")
+        if p.batch == 1:
+            self._at_one_point[p.case.name, p.quantity, p.dtype, family] = tried.ms
         if family == "func":
             self._best_func = tried.best.name if tried.best else ""
         return tried
@@ -190,7 +214,7 @@ class Bench:
         key = (p.case.name, p.quantity, p.dtype, family)
         if key not in self._at_one_point:
             one = problem(p.case, p.quantity, p.dtype, 1, self.settings.seed)
-            self._at_one_point[key] = self._try(one, family, None).ms
+            self._try(one, family, None)
         ms = self._at_one_point[key]
         if len(ms) < 2:
             return None
@@ -241,5 +265,5 @@ def _line(error: BaseException) -> str:
 def selected(
     names: Sequence[str], quantities: Sequence[str], dtypes: Sequence[str], batches: Sequence[int]
 ) -> list[tuple[str, str, str, int]]:
-    """Rows in the order in which they are measured: batch 1 first, for what it tells of variants."""
+    """Rows in the order in which they are measured, a case after the other."""
     return [(c, q, d, b) for c in names for q in quantities for d in dtypes for b in batches]

@@ -7,7 +7,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from math import ceil
 from pathlib import Path
@@ -39,9 +40,22 @@ def settle() -> None:
         env = {name: value for name, value in os.environ.items() if name not in _SLOWING}
         env |= _WANTED | {_CLEARED: " ".join(cleared)}
         sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)  # noqa: S606
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)
     if hasattr(os, "sched_setaffinity"):  # not on macOS or Windows
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Drop what native code writes to stderr meanwhile."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def cpu_ms(run: Callable[[], Any], calls: int) -> float:
@@ -135,8 +149,8 @@ def _blas() -> dict[str, str]:
 
 def _commit() -> str | None:
     try:
-        run = subprocess.run(  # noqa: S603
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,

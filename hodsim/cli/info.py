@@ -85,6 +85,7 @@ def _scene(scene: Scene) -> dict[str, Any]:
 
 
 def _model(folder: Path | None) -> dict[str, Any] | None:
+    from hodsim.cubature import load_cubatures
     from hodsim.subspaces import load_model
 
     if folder is None:
@@ -92,4 +93,10 @@ def _model(folder: Path | None) -> dict[str, Any] | None:
             folder = data_dir("trained_models") / "beam"
         except InputError:
             return None
-    return {"folder": str(folder), **load_model(folder).card}
+    card = load_model(folder).card
+    cubatures = {
+        name: f"{len(c.tets)} of {c.n_tets} tets, held-out error "
+        f"{output.percent(c.held_out_error)}, of forces {output.percent(c.force_error)}"
+        for name, c in load_cubatures(folder).items()
+    }
+    return {"folder": str(folder), **card, "cubature": cubatures}

@@ -37,7 +37,9 @@ def linear_map(x: LaneTensor, apply: Rows, transpose: Rows, view: bool = False) 
 def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
     """x + constant, the shapes broadcast: a constant belongs to the real lane alone."""
     lanes, shape = x.lanes, x.lanes.values.shape[1:]
-    constant = torch.as_tensor(_checked(x, constant), device=lanes.values.device).to(lanes.values)
+    constant = torch.as_tensor(
+        _checked(x, constant), dtype=lanes.values.dtype, device=lanes.values.device
+    )
     wide = torch.broadcast_shapes(shape, constant.shape)
     values = _spread(lanes.values, wide)
     y = _with(lanes, torch.cat((values[:1] + constant, values[1:])))

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import scipy.linalg
 
+from hodsim.cubature import Cubature, Elasticity, Sampled, WholeMesh
 from hodsim.dynamics.newton import NewtonResult, newton
 from hodsim.dynamics.schemes import Motion, rates
 from hodsim.dynamics.trajectory import State
@@ -63,6 +64,9 @@ class ReducedSpace:
         Which derivative terms Newton's matrix keeps.
     newton_spec
         When Newton's method stops.
+    cubature
+        A few tets that stand for the elasticity of all, fitted for this subspace; all unless given.
+        Raises `InputError` for one of another mesh or subspace.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class ReducedSpace:
         formulation: str = FORMULATIONS[0],
         terms: Terms | None = None,
         newton_spec: NewtonSpec | None = None,
+        cubature: Cubature | None = None,
     ) -> None:
         if formulation not in FORMULATIONS:
             raise InputError(
@@ -91,7 +96,10 @@ class ReducedSpace:
         B = subspace.basis
         self.loads = loads.reduce(B)
         self.mass, self.damping = B.T @ (body.mass @ B), B.T @ (body.damping @ B)
-        self._gram = B.T @ B
+        self.elastic: Elasticity = WholeMesh(body, B)
+        if cubature is not None:
+            cubature.check(body, subspace)
+            self.elastic = Sampled(body, B, cubature)
 
     def start(self, q: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
         """The state at t = 0: latent coordinates q and rates q' [1/s], rest unless given."""
@@ -149,27 +157,24 @@ class _Step:
             return self.space.subspace.lanes(q, None, min(order, 2))
         return self.space.subspace.lanes(q, self.q_rates.first(q), order)
 
-    def _forces(self, at: FeatureLanes, q: np.ndarray, f_int: np.ndarray) -> np.ndarray:
+    def _forces(self, at: FeatureLanes, q: np.ndarray) -> np.ndarray:
         """The forces that balance in R, (4, w): inertia, damping, elasticity, loads."""
         space = self.space
         dz, ddz = self._kinematics(at, q)
-        elastic = f_int @ space.subspace.basis
+        elastic = space.elastic.force(at.z)
         return np.stack([space.mass @ ddz, space.damping @ dz, elastic, -(self.p + self.G @ at.z)])
 
     def _at(self, q: np.ndarray) -> tuple[FeatureLanes, np.ndarray]:
         """Lanes and forces at q; the last q's are kept, for the matrix and the end of the step."""
         if self._seen is None or self._seen[0] is not q:
             at = self._lanes(q)
-            f_int = self.space.body.force(self.space.subspace.basis @ at.z)
-            self._seen = q, at, self._forces(at, q, f_int)
+            self._seen = q, at, self._forces(at, q)
         return self._seen[1:]
 
     def rounding(self, q: np.ndarray) -> float:
-        """|g| that rounding of the internal force alone can make: |B J| times its noise."""
-        space = self.space
+        """|g| that rounding of the internal force alone can make."""
         at, _ = self._at(q)
-        stretch = float(np.sqrt(np.vdot(at.J, space._gram @ at.J)))
-        return stretch * space.body.force_noise(space.subspace.basis @ at.z)
+        return self.space.elastic.noise(at.z, at.J)
 
     def residual(self, q: np.ndarray) -> tuple[np.ndarray, float]:
         at, forces = self._at(q)
@@ -202,7 +207,6 @@ class _Step:
         space = self.space
         at, forces = self._at(q)
         J = at.J
-        B = space.subspace.basis
         c = self.q_rates.c
         ddz, dz = c * c * J, c * J
         if self.z_rates is None and terms.second:
@@ -216,7 +220,7 @@ class _Step:
             assert at.vve is not None
             ddz = ddz + at.vve.T
         A = J.T @ (space.mass @ ddz + space.damping @ dz - self.G @ J)
-        A += space.body.elastic.projected_stiffness(B @ at.z, B @ J)
+        A += space.elastic.stiffness(at.z, J)
         if terms.second:
             assert at.H is not None
             A += at.H @ forces.sum(axis=0)

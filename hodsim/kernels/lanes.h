@@ -154,7 +154,7 @@ struct machine {
         const i64 cols = N - n < nv * V ? N - n : nv * V;
         const real* P = panel;
         i64 ldp = nv * V;
-        if (plain && cols == nv * V && M * count <= 2 * ROWS) {
+        if (plain && cols == nv * V && M * count <= 8 * ROWS) {
           P = W + k0 * ldw + n;  // too few rows to repay a copy
           ldp = ldw;
         } else {

@@ -12,7 +12,6 @@ Commands act on float32 or float64 memory given by address; rows of lanes are pa
 from __future__ import annotations
 
 import threading
-from array import array
 from functools import cache
 from pathlib import Path
 from struct import pack, unpack
@@ -75,11 +74,11 @@ _launches = _Launches()
 def _launch(size: int) -> Any:
     command = _launches.of.get(size)
     if command is None:
-        end = array("q", [0])
+        end = np.zeros(1, dtype=np.int64)
         command = wp.launch(
             _kernel(size),
             dim=1,
-            inputs=[wp.uint64(end.buffer_info()[0])],
+            inputs=[wp.uint64(end.ctypes.data)],
             device="cpu",
             record_cmd=True,
         )
@@ -87,23 +86,19 @@ def _launch(size: int) -> Any:
     return command
 
 
+def launch(words: np.ndarray, size: int) -> None:
+    """Run a stream of commands, int64 and ended by 0, on scalars of ``size`` bytes."""
+    command = _launch(size)
+    command.set_param_at_index_from_ctype(0, words.__array_interface__["data"][0])
+    command.launch()
+
+
 class Stream:
-    """Commands in the order they will run. Addresses must stay valid until `run`."""
+    """Writes commands, in the order they will run."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.words: list[int] = []
-
-    def run(self) -> None:
-        """Execute what was written, and start anew."""
-        if not self.words:
-            return
-        words = array("q", self.words)
-        words.append(0)
-        command = _launch(self.size)
-        command.set_param_at_index_from_ctype(0, words.buffer_info()[0])
-        command.launch()
-        self.words = []
 
     def multiply(
         self,
@@ -146,7 +141,22 @@ class Stream:
     ) -> None:
         """``z += bias``, then rows 0..order (<= 3) of T become sigma^(k)(z); code 0: bias alone."""
         p0, p1 = unpack("2q", pack("2d", *parameters))
-        self.words += (SIGMA, 14, code, p0, p1, order, points, width, bias, z, step_z, t, step_t, ld)
+        self.words += (
+            SIGMA,
+            14,
+            code,
+            p0,
+            p1,
+            order,
+            points,
+            width,
+            bias,
+            z,
+            step_z,
+            t,
+            step_t,
+            ld,
+        )
 
     def mix(
         self,

@@ -1,4 +1,4 @@
-"""From scenes to a model's folder: snapshots, fit, rivals, card."""
+"""From scenes to a model's folder: snapshots, fit, rivals, card, cubatures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from hodsim.cubature import fit_cubatures, subspaces_of, usable_cubatures
 from hodsim.fem import body_of
 from hodsim.networks import HoDNet
 from hodsim.sampling import jobs_of, make_snapshots
 from hodsim.scene import Scene
 from hodsim.snapshots import Snapshots, Store, origin_of
-from hodsim.subspaces import Model, fit_pca, fit_quadratic, save_model
+from hodsim.subspaces import Model, fit_pca, fit_quadratic, load_model, save_model
 from hodsim.training.fit import FitOptions, fit, pose_weights, relative_error
 
 # Every so many trajectories of a scene, one is kept from the fit to measure it.
@@ -45,7 +46,8 @@ def train(
     """Train one model for all the scenes and write its folder `out`.
 
     Snapshots go to the folder `snapshots` (`out`/snapshots unless given) and are kept. A stopped
-    run goes on where it was. `progress(stage, done, total, row)` is told of snapshots and epochs.
+    run goes on where it was. `progress(stage, done, total, row)` is told of snapshots, epochs and
+    cubatures.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def train(
     jobs = jobs_of(scenes, options.trajectories, options.seed)
     # Whole trajectories are held out: poses of one motion are too alike to test each other. A run
     # too small to spare any is measured on its own poses, and the card says that nothing was kept.
-    aside = [job.name for job in jobs if job.index % _HELD_OUT == _HELD_OUT - 1]
+    aside = held_out_of([job.name for job in jobs])
     poses = store.read([job.name for job in jobs])
     seen, unseen = poses.split(aside)
     measured = unseen if aside else seen
@@ -98,8 +100,34 @@ def train(
     W = quadratic.basis[:, rank:]
     model = Model(network, pca.basis, W, card)
     save_model(out, model)
+
+    def cubature(name: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(f"cubature {name}", done, total, {})
+
+    # For the model as it is stored, in float32. The checkpoint stays until all is there, so that a
+    # run stopped here comes back at once.
+    stored, body = load_model(out), body_of(scenes[0])
+    fit_cubatures(
+        out,
+        body,
+        stored,
+        subspaces_of(stored),
+        seen.u,
+        measured.u,
+        seed=options.seed,
+        command=command,
+        kept=usable_cubatures(out, body, stored),
+        progress=cubature,
+    )
     checkpoint.unlink(missing_ok=True)
     return model
+
+
+def held_out_of(trajectories: Sequence[str]) -> list[str]:
+    """Those of the trajectories ("bend-0011") that are kept from every fit, to measure it."""
+    index = {name: name.rsplit("-", 1)[-1] for name in trajectories}
+    return [n for n, k in index.items() if k.isdecimal() and int(k) % _HELD_OUT == _HELD_OUT - 1]
 
 
 def _errors(network: HoDNet, seen: Snapshots, measured: Snapshots) -> dict[str, Any]:

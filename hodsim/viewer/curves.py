@@ -1,4 +1,4 @@
-"""Errors against time."""
+"""Errors against time, and of cubatures against their tets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> N
     for axes, (scene, curves) in zip(grid.flat, panels.items(), strict=False):
         for label, curve in curves.items():
             k = labels.index(label)
-            drawn = np.where(curve.error > _LEAST, curve.error, np.nan)
+            drawn = _shown(curve.error)
             (handles[label],) = axes.plot(
                 curve.times,
                 100.0 * drawn,
@@ -73,3 +73,55 @@ def error_plot(path: str | Path, panels: Mapping[str, Mapping[str, Curve]]) -> N
     )
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150)
+
+
+@dataclass(frozen=True)
+class TetCurve:
+    """Errors of a cubature: `tets`, `training`, `held_out` (k,), one for each number of tets, and
+    `poses` (n,), of single poses held out, with the number that was `taken`."""
+
+    tets: np.ndarray
+    training: np.ndarray
+    held_out: np.ndarray
+    poses: np.ndarray
+    taken: int
+
+
+def cubature_plot(path: str | Path, curves: Mapping[str, TetCurve]) -> None:
+    """Two panels, a colour for each subspace: error against number of tets, held-out poses solid
+    and those fitted to dashed, a dot at the number taken; and the share of held-out poses whose
+    error is below a value."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    figure = Figure(figsize=(9.6, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for k, (label, curve) in enumerate(curves.items()):
+        colour, width = COLOURS[k % len(COLOURS)], 1.5 if k < len(COLOURS) else 0.8
+        style = {"color": colour, "linewidth": width}
+        left.plot(curve.tets, 100.0 * _shown(curve.held_out), label=label, **style)
+        left.plot(curve.tets, 100.0 * _shown(curve.training), **style, linestyle=":")
+        at = int(np.argmin(np.abs(curve.tets - curve.taken)))
+        left.plot(curve.taken, 100.0 * curve.held_out[at], "o", color=colour, markersize=5)
+        share = np.linspace(0.0, 100.0, len(curve.poses))
+        right.plot(share, 100.0 * _shown(np.sort(curve.poses)), **style)
+    left.set(
+        xlabel="tets (solid: held-out poses, dotted: fitted to, dot: taken)",
+        ylabel="displacement error [%]",
+        yscale="log",
+    )
+    right.set(xlabel="held-out poses, best first [%]")
+    for axes in (left, right):
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
+    columns = min(len(curves), 6)
+    figure.legend(loc="outside upper center", ncols=columns, frameon=False)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _shown(error: np.ndarray) -> np.ndarray:
+    """The errors that a log axis can show."""
+    return np.where(error > _LEAST, error, np.nan)

@@ -44,7 +44,7 @@ def test_the_direction_follows_the_longer_side() -> None:
     assert choose(tall, 0, 2).scheme == "forward"
     assert choose(flat, 0, 2).scheme == "bottleneck"
     assert choose(tall, 0, 2, left=True).scheme == "pairs"
-    assert choose(_dims(300, 20, 300, 300), 0, 1).scheme == "bottleneck"
+    assert choose(_dims(300, 20, 300, 200, 300), 0, 1).scheme == "bottleneck"
     assert choose(tall, 2, 0).scheme == "forward"
 
 
