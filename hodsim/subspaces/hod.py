@@ -77,7 +77,9 @@ class HoD(Subspace):
             vve=None if rows["vve"] is None else y[rows["vve"]],
         )
 
-    def _feature_lanes(self, q: torch.Tensor, directions: torch.Tensor, plan: LanePlan) -> np.ndarray:
+    def _feature_lanes(
+        self, q: torch.Tensor, directions: torch.Tensor, plan: LanePlan
+    ) -> np.ndarray:
         """Lanes of z = W [h(q) - h(0), q]: those of the hidden layers, a plain chain, and of q."""
         features = self._features
         hidden = push(features.hidden, q, directions, plan).fill().values

@@ -93,11 +93,16 @@ def _close(got: Tensor, wanted: Tensor, rtol: float = 1e-10) -> None:
 
 
 @pytest.mark.parametrize("name", CHAINS)
-@pytest.mark.parametrize("free", [0, 1, 2])
-@pytest.mark.parametrize("pattern", ["", "a", "ab", "aa", "bab"])
+@pytest.mark.parametrize(
+    ("free", "pattern"),
+    [
+        (free, pattern)
+        for free in (0, 1, 2)
+        for pattern in ("", "a", "ab", "aa", "bab")
+        if free + len(pattern) <= 4  # order 5 by nested autograd takes minutes
+    ],
+)
 def test_every_scheme_is_nested_autograd(name: str, free: int, pattern: str) -> None:
-    if free + len(pattern) > 4:
-        pytest.skip("order 5 by nested autograd takes minutes")
     f = _net(name)
     x = _random(3, 4, seed=2)
     named = {"a": _random(4, seed=3), "b": _random(3, 4, seed=4)}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hodsim import ConvergenceError, InputError, beam
+from hodsim.cubature import Cubature, Sampled, fingerprint_of
 from hodsim.dynamics import FullSpace, Motion, ReducedSpace, State, Terms, simulate
 from hodsim.dynamics.reduced import _Step
 from hodsim.fem import Body, Loads, make_body
@@ -435,3 +436,78 @@ def test_a_singular_matrix_is_no_error() -> None:
         motion.z[:, :2], wanted.z, rtol=0, atol=1e-5 * np.abs(wanted.z).max()
     )
     assert not motion.z[:, 2].any()
+
+
+def _cubature(body: Body, subspace: Subspace, tets: np.ndarray, weights: np.ndarray) -> Cubature:
+    facts = (body.mesh.n_tets, body.mesh.digest, subspace.kind, subspace.rank)
+    return Cubature(
+        tets, weights, *facts, fingerprint_of(subspace), 0.0, 0.0, 0.0, 0.0, np.zeros((0, 4)), 0
+    )
+
+
+@every_kind
+@every_formulation
+def test_a_cubature_of_every_tet_moves_as_the_whole_mesh(kind: str, formulation: str) -> None:
+    body = _body()
+    subspace = _subspace(kind, body)
+    every = np.arange(body.mesh.n_tets)
+    cubature = _cubature(body, subspace, every, np.ones(len(every)))
+    whole, sampled = (
+        simulate(
+            ReducedSpace(body, _loads(body, 0.3), subspace, H, formulation=formulation, cubature=c),
+            10,
+        )
+        for c in (None, cubature)
+    )
+    np.testing.assert_array_equal(sampled.iterations, whole.iterations)
+    np.testing.assert_allclose(sampled.z, whole.z, rtol=0, atol=1e-11 * np.abs(whole.z).max())
+
+
+@every_kind
+@every_formulation
+def test_with_a_cubature_the_matrix_is_the_slope_and_the_force_the_sampled_one(
+    kind: str, formulation: str
+) -> None:
+    whole, step, q = _random_step(kind, "implicit-euler", formulation, 2)
+    body, subspace = whole.body, whole.subspace
+    rng = np.random.default_rng(0)
+    tets = np.sort(rng.choice(body.mesh.n_tets, 7, replace=False))
+    cubature = _cubature(body, subspace, tets, rng.uniform(1.0, 9.0, 7))
+    space = ReducedSpace(
+        body, _loads(body), subspace, H, formulation=formulation, cubature=cubature
+    )
+    assert isinstance(space.elastic, Sampled)
+    mine = _Step(space, step.state)
+    g, _ = mine.residual(q.copy())
+    at = subspace.lanes(q)
+    moved = at.J.T @ (space.elastic.force(at.z) - whole.elastic.force(at.z))
+    wanted = step.residual(q.copy())[0] + moved
+    np.testing.assert_allclose(g, wanted, rtol=0, atol=1e-11 * np.abs(wanted).max())
+    assert np.abs(moved).max() > 0.01 * np.abs(g).max()
+    A = mine.matrix(q.copy(), space.terms)
+    direction = rng.standard_normal(R)
+    errors = oracles.central_errors(
+        lambda x: mine.residual(x)[0], A @ direction, q, direction, (2e-2, 1e-2, 5e-3)
+    )
+    assert oracles.observed_orders(errors) == pytest.approx(2.0, abs=0.25)
+
+
+def test_at_rest_with_a_cubature_nothing_moves() -> None:
+    body = _body()
+    subspace = _subspace("hod", body)
+    cubature = _cubature(body, subspace, np.array([2, 9, 40]), np.array([3.0, 10.0, 20.0]))
+    motion = simulate(ReducedSpace(body, Loads(body, ()), subspace, H, cubature=cubature), 5)
+    assert np.abs(motion.z @ subspace.basis.T).max() < 1e-12
+    assert motion.iterations.max() == 0
+
+
+def test_a_cubature_for_another_subspace_is_refused() -> None:
+    body = _body()
+    cubature = _cubature(body, _subspace("hod", body), np.array([2]), np.ones(1))
+    with pytest.raises(InputError, match="expected one for quadratic-3, given one for hod-3"):
+        ReducedSpace(body, _loads(body), _subspace("quadratic", body), H, cubature=cubature)
+    with pytest.raises(InputError, match="another model's"):
+        ReducedSpace(body, _loads(body), _subspace("hod", body, 1), H, cubature=cubature)
+    other = _body((3, 1, 1))
+    with pytest.raises(InputError, match="for this mesh"):
+        ReducedSpace(other, _loads(other), _subspace("hod", other), H, cubature=cubature)

@@ -14,6 +14,7 @@ import torch
 
 import hodsim
 from hodsim import InputError, load_model
+from hodsim.cubature import fit_cubature, load_cubatures
 from hodsim.fem import body_of
 from hodsim.scene import (
     BeamSpec,
@@ -63,6 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[Any,
 def test_the_folder_is_a_model_for_the_body(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     folder, _ = run
     assert sorted(p.name for p in folder.iterdir()) == [
+        "cubature.safetensors",
         "model.json",
         "rivals.safetensors",
         "snapshots",
@@ -130,11 +132,57 @@ def test_progress_is_told(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     assert [row[:3] for row in told if row[0] == "snapshots"] == [
         ("snapshots", k, 12) for k in range(13)
     ]
-    assert [row[:3] for row in told if row[0] != "snapshots"] == [
+    fits = [row for row in told if row[0] in ("inner", "whole")]
+    assert [row[:3] for row in fits] == [
         *(("inner", k + 1, 20) for k in range(20)),
         *(("whole", k + 1, 2) for k in range(2)),
     ]
-    assert told[-1][3]["train_error"] > 0.0
+    assert fits[-1][3]["train_error"] > 0.0
+    rest = told[told.index(fits[-1]) + 1 :]
+    assert list(dict.fromkeys(row[0] for row in rest)) == [
+        "cubature hod-2",
+        "cubature quadratic-2",
+        "cubature pca-2",
+    ]
+    assert rest[-1][1] == rest[-1][2]
+
+
+def test_cubatures_are_of_the_model_as_stored(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
+    folder, _ = run
+    model, body = load_model(folder), body_of(SCENE)
+    found = load_cubatures(folder)
+    assert sorted(found) == ["hod-2", "pca-2", "quadratic-2"]
+    seen, unseen = Store(folder / "snapshots").read().split(["bend-0011"])
+    for scheme in found.values():
+        subspace = model.subspace(scheme.subspace, scheme.rank)
+        scheme.check(body, subspace)
+        again = fit_cubature(body, subspace, seen.u, unseen.u, seed=5)
+        np.testing.assert_array_equal(scheme.tets, again.tets)
+        np.testing.assert_array_equal(scheme.weights, again.weights)
+        assert scheme.command == "hodsim train bend.toml"
+
+
+def test_stopped_among_cubatures_it_goes_on_there(
+    run: tuple[Path, list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
+    folder, _ = run
+
+    def stop(stage: str, done: int, total: int, row: dict[str, Any]) -> None:
+        if stage == "cubature pca-2":
+            raise KeyboardInterrupt
+
+    kept = folder / "snapshots"
+    with pytest.raises(KeyboardInterrupt):
+        train([SCENE], tmp_path, OPTIONS, kept, stop, "hodsim train bend.toml")
+    assert sorted(load_cubatures(tmp_path)) == ["hod-2", "quadratic-2"]
+    rows: list[str] = []
+    train(
+        [SCENE], tmp_path, OPTIONS, kept, lambda *row: rows.append(row[0]), "hodsim train bend.toml"
+    )
+    assert set(rows) == {"snapshots", "cubature pca-2"}
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+    assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_stopped_and_run_again_it_is_the_same_model(
@@ -158,7 +206,12 @@ def test_stopped_and_run_again_it_is_the_same_model(
         [SCENE], tmp_path, OPTIONS, kept, lambda *row: rows.append(row[0]), "hodsim train bend.toml"
     )
     assert rows.count("inner") == 8  # from 12: an epoch is told before it is saved
-    for name in ("weights.safetensors", "rivals.safetensors", "model.json"):
+    for name in (
+        "weights.safetensors",
+        "rivals.safetensors",
+        "model.json",
+        "cubature.safetensors",
+    ):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     for name, value in load_model(folder).network.state_dict().items():
         assert torch.equal(model.network.state_dict()[name], value)

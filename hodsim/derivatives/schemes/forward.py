@@ -8,7 +8,8 @@ from torch import Tensor
 from hodsim.derivatives.chain import Chain
 from hodsim.derivatives.lanes import LanePlan
 from hodsim.derivatives.schemes.programs import lane_program
-from hodsim.derivatives.schemes.walk import TILE, Block, Walk, walk_through
+from hodsim.derivatives.schemes.run import TILE, empty, walk_through
+from hodsim.derivatives.schemes.walk import Block, Walk
 
 
 def all_lanes(chain: Chain, x: Tensor, directions: Tensor, plan: LanePlan) -> Tensor:
@@ -40,7 +41,7 @@ def forward(chain: Chain, inputs: Tensor, units: bool, plan: LanePlan, top: bool
     k, batch = plan.order, len(inputs)
     m = chain.shape.widths(inputs.shape[2])[-1]
     rows = plan.counts[k] if top else plan.n_lanes
-    out = torch.empty(batch, rows, m, dtype=inputs.dtype)
+    out = empty(batch, rows, m, dtype=inputs.dtype)
     split = top and k >= 2 and plan.n_lanes > 3 * TILE // 2
     tile = max(1, TILE // (plan.starts[k] if split else plan.n_lanes))
     if not chain.activations:

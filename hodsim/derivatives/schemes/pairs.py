@@ -19,7 +19,8 @@ from torch import Tensor
 from hodsim.derivatives.chain import Chain
 from hodsim.derivatives.lanes import LanePlan
 from hodsim.derivatives.schemes.forward import enter
-from hodsim.derivatives.schemes.walk import TILE, Block, Walk, walk_through
+from hodsim.derivatives.schemes.run import TILE, empty, walk_through
+from hodsim.derivatives.schemes.walk import Block, Walk
 
 ROWS = 384  # of the long product at a time: they have the length of all layers together
 LENGTH = 1 << 20  # entries of such rows at a time, over all points of a tile
@@ -37,7 +38,7 @@ def pairs(chain: Chain, inputs: Tensor, left: Tensor | None, packed: bool, inner
     # Few outputs: rows (i, output) against columns j. Many: rows (i, j) against the outputs.
     many = not inner and outputs > (n + 1) // 2
     shape = (comb(n + 1, 2), outputs) if many else (n, outputs, n)
-    out = torch.empty(len(inputs), *shape, dtype=inputs.dtype)
+    out = empty(len(inputs), *shape, dtype=inputs.dtype)
     basis = widths[0] if inner else n
     tile = max(1, min(TILE // (basis + outputs), LENGTH // ((basis + outputs) * sum(widths[:-1]))))
     kind = "" if left is None else "own" if left.dim() == 2 else "shared"

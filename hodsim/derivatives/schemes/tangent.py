@@ -8,14 +8,14 @@ a lane) and backward (y the adjoints, one row a lane for each output: CSFD-BP) a
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from hodsim.derivatives.chain import Chain
 from hodsim.derivatives.lanes import LanePlan
 from hodsim.derivatives.schemes.forward import enter
 from hodsim.derivatives.schemes.programs import TangentProgram, tangent_program
-from hodsim.derivatives.schemes.walk import TILE, Block, Walk, walk_through
+from hodsim.derivatives.schemes.run import TILE, empty, walk_through
+from hodsim.derivatives.schemes.walk import Block, Walk
 
 
 def tangents(chain: Chain, inputs: Tensor, plan: LanePlan, inner: bool = False) -> Tensor:
@@ -26,7 +26,7 @@ def tangents(chain: Chain, inputs: Tensor, plan: LanePlan, inner: bool = False) 
     """
     n = inputs.shape[2]
     widths = chain.shape.widths(n)
-    out = torch.empty(len(inputs), n, widths[-1], dtype=inputs.dtype)
+    out = empty(len(inputs), n, widths[-1], dtype=inputs.dtype)
     tile = max(1, TILE // (plan.n_lanes * (1 + (widths[0] if inner else n))))
     walk_through(_forward, chain, inputs, out, None, tile, (plan, inner))
     return out
@@ -39,7 +39,7 @@ def adjoints(chain: Chain, inputs: Tensor, plan: LanePlan, left: Tensor | None) 
     """
     n = inputs.shape[2]
     outputs = chain.shape.widths(n)[-1] if left is None else 1
-    out = torch.empty(len(inputs), outputs, n, dtype=inputs.dtype)
+    out = empty(len(inputs), outputs, n, dtype=inputs.dtype)
     tile = max(1, TILE // (plan.n_lanes * (1 + outputs)))
     kind = "" if left is None else "own" if left.dim() == 2 else "shared"
     walk_through(_backward, chain, inputs, out, left, tile, (plan, kind))

@@ -1,24 +1,19 @@
-"""Writing the commands of one walk through a chain, and running them again and again.
+"""Writing the commands of one walk through a chain; `run` runs them again and again.
 
 Commands are written once for each shape of a problem, with addresses relative to a few slots: the
-scratch memory, the inputs, the output, the weights. A run fills in where those are now. So a
-call costs a few microseconds of Python, and nothing of the network outlives it.
+scratch memory, the inputs, the output, the weights. A run fills in where those are now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from hodsim.derivatives.chain import Chain, Signature
-from hodsim.kernels.lanes import Stream, launch, padded
+from hodsim.derivatives.chain import Signature
+from hodsim.kernels.lanes import Stream, padded
 
-TILE = 1024
 SCRATCH, INPUTS, OUTPUT, LEFT, WEIGHTS = range(5)
 
 # Slots are numbers no address and no size reaches; half a range is room for negative offsets.
@@ -64,7 +59,7 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class Words:
     """Commands, and which of their words are relative to which slot."""
 
     words: np.ndarray
@@ -72,17 +67,17 @@ class _Words:
     slot: np.ndarray
 
     @staticmethod
-    def of(written: Sequence[int]) -> _Words:
+    def of(written: Sequence[int]) -> Words:
         words = np.array([*written, 0], dtype=np.int64)
         slot = (words >> _RANGE) - 1
         where = np.flatnonzero((slot >= 0) & (slot < _SLOTS))
         slot = slot[where]
         words[where] -= (slot + 1 << _RANGE) + _HALF
-        return _Words(words, where, slot)
+        return Words(words, where, slot)
 
 
 @dataclass(frozen=True, slots=True)
-class _ByTorch:
+class ByTorch:
     """An activation that the compiled walk does not know: (offset, step) of z and of its table."""
 
     act: int
@@ -101,7 +96,7 @@ class Walk:
         self.size = size
         self.points = points
         self.stream = Stream(size)
-        self.steps: list[_Words | _ByTorch] = []
+        self.steps: list[Words | ByTorch] = []
         self.kept: list[object] = []
         self.used = 0
         self.activations = shape.activations
@@ -275,71 +270,10 @@ class Walk:
             self.pause()
             z_at, t_at = ((a.at - _slot(SCRATCH)) // self.size for a in (z, t))
             place = (z_at, z.step), (t_at, t.step)
-            self.steps.append(_ByTorch(act, order, points, width, *place, t.ld))
+            self.steps.append(ByTorch(act, order, points, width, *place, t.ld))
 
     def pause(self) -> None:
         """Close the commands written so far."""
         if self.stream.words:
-            self.steps.append(_Words.of(self.stream.words))
+            self.steps.append(Words.of(self.stream.words))
             self.stream.words = []
-
-
-Writer = Callable[..., None]  # writer(walk, *arguments) writes the commands for walk.points points
-
-
-@lru_cache(maxsize=128)
-def _written(
-    writer: Writer, shape: Signature, n: int, size: int, points: int, arguments: Hashable
-) -> Walk:
-    walk = Walk(shape, n, size, points)
-    writer(walk, *arguments)  # type: ignore[misc]
-    walk.pause()
-    return walk
-
-
-def walk_through(
-    writer: Writer,
-    chain: Chain,
-    inputs: Tensor,
-    out: Tensor,
-    left: Tensor | None,
-    tile: int,
-    arguments: tuple[Hashable, ...],
-) -> None:
-    """Run what a writer writes on all points, ``tile`` at a time.
-
-    inputs : (batch, rows, n), the real lane first. out : (batch, ...). left : (m,) or (batch, m).
-    arguments : hashable, passed to the writer after the walk.
-    """
-    size, n, batch = out.element_size(), inputs.shape[-1], len(inputs)
-    tile = min(tile, batch)
-    bases = np.array([0, inputs.data_ptr(), out.data_ptr(), 0, *chain.addresses], dtype=np.int64)
-    steps = [0, inputs.stride(0) * size, out.stride(0) * size, 0]
-    if left is not None:
-        bases[LEFT] = left.data_ptr()
-        steps[LEFT] = left.stride(0) * size if left.dim() == 2 else 0
-    scratch: Tensor | None = None
-    for start in range(0, batch, tile):
-        walk = _written(writer, chain.shape, n, size, min(tile, batch - start), arguments)
-        if scratch is None:
-            scratch = torch.empty(walk.used // size + 16, dtype=out.dtype)
-            address = scratch.data_ptr()
-            bases[SCRATCH] = address + -address % 64
-        for step in walk.steps:
-            if isinstance(step, _Words):
-                words = step.words.copy()
-                words[step.where] += bases[step.slot]
-                launch(words, size)
-            else:
-                _by_torch(step, chain, scratch[(-address % 64) // size :])
-        if start + tile < batch:
-            bases[:4] += np.array(steps) * tile
-
-
-def _by_torch(step: _ByTorch, chain: Chain, scratch: Tensor) -> None:
-    module, sigma = chain.activations[step.act]
-    size = (step.points, step.width)
-    z = scratch.as_strided(size, (step.z[1], 1), scratch.storage_offset() + step.z[0])
-    for k, values in enumerate(sigma(module, z, step.order)):
-        at = scratch.storage_offset() + step.t[0] + k * step.ld
-        scratch.as_strided(size, (step.t[1], 1), at).copy_(values)

@@ -1,0 +1,158 @@
+"""`hodsim cubature` and what `hodsim info` says of it, on a small model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hodsim.cli import main
+from hodsim.cubature import CUBATURES, load_cubatures
+from hodsim.dynamics import FullSpace, simulate
+from hodsim.fem import Loads, body_of
+from hodsim.networks import HoDNet, Shape
+from hodsim.scene import read_scene
+from hodsim.snapshots import Store, origin_of
+from hodsim.subspaces import Model, fit_pca, fit_quadratic, save_model
+
+SCENE = """
+name = "small"
+[mesh]
+beam = { cells = [3, 1, 1], size = [0.6, 0.2, 0.2] }
+[material]
+law = "stvk"
+young = 5e4
+poisson = 0.3
+density = 1000.0
+[[clamp]]
+box = { min = [-1e-6, -1, -1], max = [1e-6, 1, 1] }
+[[load]]
+kind = "force"
+region = { box = { min = [0.599, -1, -1], max = [0.601, 1, 1] } }
+times = [0.0, 0.1]
+values = [[0, 0, 0], [0, 4, 9]]
+[time]
+step = 0.02
+steps = 8
+[subspace]
+model = "model"
+[[sampling]]
+kind = "force"
+region = { box = { min = [0.599, -1, -1], max = [0.601, 1, 1] } }
+magnitude = [5.0, 10.0]
+direction = { plane = [1.0, 0.0, 0.0] }
+ramp = [0.02, 0.06]
+hold = [0.02, 0.06]
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Call the command line in this process; gives exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a small scene and a model for it."""
+    path = tmp_path / "small.toml"
+    path.write_text(SCENE)
+    scene = read_scene(path)
+    body = body_of(scene)
+    u = simulate(FullSpace(body, Loads(body, scene.loads), scene.time.step), 40).z
+    pca, quadratic = fit_pca(u, 4), fit_quadratic(u, 2)
+    network = HoDNet(Shape(body.n_dofs, 2, (5,), (5,), 6)).double()
+    card = {"origin": origin_of(body), "scenes": ["small"], "options": {"seed": 7}}
+    save_model(tmp_path / "model", Model(network, pca.basis, quadratic.basis[:, 2:], card))
+    return tmp_path
+
+
+def test_fits_and_stores_and_draws(run: Run, home: Path) -> None:
+    report, plot, kept = home / "r.json", home / "p.png", home / "kept"
+    options = ("--trajectories", 12, "--workers", 1, "--tets", 6, "--snapshots", kept)
+    code, out, err = run(
+        "cubature", home / "small.toml", *options, "--json", report, "--plot", plot
+    )
+    assert (code, err) == (0, "")
+    assert len(Store(kept).names()) == 12
+    found = load_cubatures(home / "model")
+    assert sorted(found) == ["hod-2", "pca-2", "quadratic-2"]
+    told = json.loads(report.read_text())
+    assert sorted(told["schemes"]) == sorted(found)
+    for name, scheme in found.items():
+        assert name in out
+        facts = told["schemes"][name]
+        assert facts["tets"] == scheme.tets.tolist()
+        assert facts["weights"] == scheme.weights.tolist()
+        assert facts["held_out_error"] == scheme.held_out_error
+        assert len(scheme.tets) <= 6
+        assert scheme.seed == 7  # the model's own
+        assert scheme.command.startswith(f"hodsim cubature {home / 'small.toml'} --model")
+        assert "--tets 6 --trajectories 12 --seed 7" in scheme.command
+        kinds = facts["poses"]
+        assert sorted(kinds) == ["displacement", "force", "stiffness"]
+        assert {len(v) for v in kinds.values()} == {9}  # of the one motion held out
+    with Image.open(plot) as image:
+        assert min(image.size) > 400
+    # Again, of one subspace alone, from the motions kept: the others stay.
+    code, out, _ = run(
+        "cubature", "--model", home / "model", home / "small.toml", "--snapshots", kept,
+        "--subspaces", "pca-3", "--tolerance", "0.01",
+    )  # fmt: skip
+    assert code == 0
+    assert "hod-2" not in out
+    again = load_cubatures(home / "model")
+    assert sorted(again) == ["hod-2", "pca-2", "pca-3", "quadratic-2"]
+    np.testing.assert_array_equal(again["hod-2"].tets, found["hod-2"].tets)
+    assert again["pca-3"].training_error <= 0.01
+    code, out, _ = run("info", "--model", home / "model")
+    assert code == 0
+    c = again["pca-3"]
+    assert f"pca-3: {len(c.tets)} of {c.n_tets} tets, held-out error" in out
+
+
+def test_one_motion_is_measured_on_itself_and_goes_where_told(run: Run, home: Path) -> None:
+    code, _, err = run(
+        "cubature", home / "small.toml", "--trajectories", 1, "--workers", 1,
+        "--subspaces", "hod", "--out", home / "other",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert not (home / "model" / CUBATURES).exists()
+    (scheme,) = load_cubatures(home / "other").values()
+    assert scheme.name == "hod-2"
+
+
+def test_what_cannot_be_used(run: Run, home: Path) -> None:
+    scene, model = home / "small.toml", home / "model"
+    other = home / "stiff.toml"
+    other.write_text(SCENE.replace("5e4", "6e4"))
+    for arguments, told in (
+        (("--model", model), "its card names no shipped ones; name their files"),
+        ((other,), "one trained for this body"),
+        ((scene, "--subspaces", "full"), "expected hod, pca or quadratic"),
+        ((scene, "--subspaces", "pca-9"), "expected 1 to 4 for pca"),
+        ((scene, "--tets", 0), "--tets"),
+        ((scene, "--plot", home), "name of a file"),
+    ):
+        code, out, err = run("cubature", *arguments)
+        assert (code, out) == (2, "")
+        assert told in err
+        assert err.count("\n") == 1
+    (home / "model" / CUBATURES).write_bytes(b"junk")
+    code, _, err = run("info", "--model", model)
+    assert code == 2
+    assert "fit them again with `hodsim cubature`" in err
