@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+import signal
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -58,6 +59,7 @@ def _weigh(
 ) -> None:
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
     torch.set_num_threads(1)
     # The same on a tiny network first: code and tables that any use of the library loads.
     tiny = CASES[f"tiny/{CASES[case].activation}"]

@@ -89,7 +89,7 @@ class TetCurve:
 
 def cubature_plot(path: str | Path, curves: Mapping[str, TetCurve]) -> None:
     """Two panels, a colour for each subspace: error against number of tets, held-out poses solid
-    and those fitted to dashed, a dot at the number taken; and the share of held-out poses whose
+    and those fitted to dotted, a dot at the number taken; and the share of held-out poses whose
     error is below a value."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,29 @@ def test_every_quantity_agrees_with_reverse_mode(tmp_path: Path) -> None:
     assert len(rows) == 6
     assert not any("error" in row for row in rows)
     assert all(row["vs_torch"] > 0 for row in rows)
+
+
+def test_an_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    arguments = ("--cases", "tiny", "--peers", "none", "--rounds", "200", "--seconds", "3")
+    command = [sys.executable, str(BENCHMARKS / "derivatives.py"), *arguments, "--no-memory"]
+    with subprocess.Popen(
+        [*command, "--json", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in the background deaf to this signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        while not path.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130, err
+    rows = json.loads(path.read_text())["rows"]
+    assert 1 <= len(rows) < 48
+    assert f"stopped after {len(rows)} of 48 rows" in out
+    assert "Traceback" not in err
 
 
 def test_disagreement_is_an_error() -> None:

@@ -109,7 +109,8 @@ def test_noise_bounds_what_rounding_makes_of_a_rigid_shift() -> None:
     near = body_of_law()
     B = basis_of(near)
     z, J = 0.01 * np.random.default_rng(9).standard_normal(6), np.eye(6)
-    wanted = Sampled(near, B, cubature_of(near, B, TETS, WEIGHTS)).force(z)
+    at_home = Sampled(near, B, cubature_of(near, B, TETS, WEIGHTS))
+    wanted = at_home.force(z)
     shifted = type(near.mesh)(near.mesh.vertices + 1000.0, near.mesh.tets)
     fixed = np.setdiff1d(np.arange(shifted.n_vertices), near.free_vertices)
     far = make_body(shifted, near.material, fixed)
@@ -118,6 +119,7 @@ def test_noise_bounds_what_rounding_makes_of_a_rigid_shift() -> None:
     noise = sampled.noise(z, J)
     # The rest shape is rounded as well: a strain of eps 1000 m / 0.3 m, some times the noise.
     assert 1e-3 * noise < off < 10.0 * noise
+    assert noise > 500.0 * at_home.noise(z, J)
 
 
 def test_only_rows_touched_are_used() -> None:

@@ -88,3 +88,12 @@ def test_awkward_columns() -> None:
     assert list(SparseLeastSquares(A, 0.0 * b).grow(8)) == []
     assert list(SparseLeastSquares(a[:, :1], -a[:, 0]).grow(1)) == []
     assert list(SparseLeastSquares(np.zeros((3, 2)), np.ones(3)).grow(2)) == []
+
+
+def test_the_size_of_a_column_is_no_merit() -> None:
+    A, b = problem(6)
+    scale = 10.0 ** np.random.default_rng(7).uniform(-3, 3, A.shape[1])
+    one, other = (list(SparseLeastSquares(x, b).grow(8)) for x in (A, A * scale))
+    for (columns, x), (same, y) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(same, columns)
+        np.testing.assert_allclose(y * scale[same], x, rtol=1e-9)

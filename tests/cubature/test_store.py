@@ -105,6 +105,7 @@ def array(key: str, value: Any) -> Any:
         fact("mesh", None),
         fact("subspace", "../hod"),
         fact("seed", [1]),
+        fact("seed", True),
         fact("training_error", "small"),
         array("tets", np.array([1.0, 2.0])),
         array("tets", np.array([5, 1])),

@@ -1,7 +1,10 @@
 """A block's products, activations and law loops, in both branches, against numpy and torch."""
 
 # No `from __future__ import annotations` here: Warp reads a kernel's annotations as objects.
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,7 +154,7 @@ def test_law_loops_are_the_law(branch: str, dtype: str, name: str) -> None:
         tangents(r, tets, F, 0, 9 * tets, 27 * tets, D, 0, C, 0, tets, 2 * tets)
 
     rng = np.random.default_rng(1)
-    T, r = 3 * padded(1, 4), 3
+    T, r = 3 * padded(1, np.dtype(dtype).itemsize), 3
     a, b = law.parameters(0.7, 1.3)
     gradient = 0.3 * rng.standard_normal((9, T)).astype(dtype)
     directions = rng.standard_normal((r, 9, T)).astype(dtype)
@@ -169,3 +172,30 @@ def test_law_loops_are_the_law(branch: str, dtype: str, name: str) -> None:
         for got, wanted in ((rows[18:27], P), (rows[27 + 9 * i : 36 + 9 * i], dP)):
             wanted = weights * wanted.reshape(T, 9).T
             assert np.abs(got - wanted).max() <= tolerance * max(1.0, np.abs(wanted).max())
+
+
+_NARROW = """
+import importlib.util, sys
+import warp as wp
+
+wp.config.kernel_cache_dir = sys.argv[1]
+wp.config.cpu_compiler_flags = f"{wp.config.cpu_compiler_flags} {sys.argv[2]}".strip()
+spec = importlib.util.spec_from_file_location("these", sys.argv[3])
+these = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(these)
+for dtype in these.REALS:
+    for which in ("multiply", "gram"):
+        these.test_products_of_every_shape("vectors", dtype, which, True)
+    for code in (these.SILU, these.SOFTPLUS):
+        these.test_activations_and_two_derivatives("vectors", dtype, code)
+    these.test_law_loops_are_the_law("vectors", dtype, "neo-hookean")
+print("agreed")
+"""
+
+
+@pytest.mark.parametrize("flags", ["-U__AVX512F__", "-U__AVX512F__ -U__AVX__"])
+def test_narrow_vectors_too(flags: str, tmp_path: Path) -> None:
+    """The branches that a machine with wide vectors would never run."""
+    command = [sys.executable, "-c", _NARROW, str(tmp_path), flags, __file__]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.stdout.strip().endswith("agreed"), run.stderr[-2000:]

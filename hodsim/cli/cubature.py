@@ -1,0 +1,268 @@
+"""`hodsim cubature`: fit, for a trained model, few tets that stand for all in its subspaces."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hodsim.cli import output
+from hodsim.cli.options import (
+    JsonOption,
+    ModelOption,
+    check_file,
+    check_folder,
+    model_folder,
+    open_scene,
+)
+from hodsim.errors import InputError
+from hodsim.files import data_dir
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hodsim.cubature import Cubature
+    from hodsim.fem import Body
+    from hodsim.scene import Scene
+    from hodsim.snapshots import Snapshots
+    from hodsim.subspaces import Model
+
+# Poses held out whose own errors are reported and drawn.
+_SHOWN = 300
+
+
+def cubature(
+    scenes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Scenes of the model's body. [default: those it was trained on]"),
+    ] = None,
+    model: ModelOption = None,
+    snapshots: Annotated[
+        Path | None,
+        typer.Option(
+            "--snapshots",
+            metavar="DIR",
+            help="Folder of motions to fit to; made and kept there if it has none. "
+            "[default: made, and not kept]",
+        ),
+    ] = None,
+    subspaces: Annotated[
+        str | None,
+        typer.Option(
+            "--subspaces", help="hod-6,pca-12 and so on. [default: all that training fits]"
+        ),
+    ] = None,
+    tets: Annotated[int | None, typer.Option("--tets", min=1, help="Most tets to take.")] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", min=0.0, help="RMS error, such as 0.002, that is enough."),
+    ] = None,
+    trajectories: Annotated[
+        int, typer.Option("--trajectories", min=1, help="Motions to make of each scene.")
+    ] = 20,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that make motions.")
+    ] = 2,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Of motions and of the poses drawn. [the model's own]"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="[default: the model's folder]")
+    ] = None,
+    json: JsonOption = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw errors against tets.")
+    ] = None,
+) -> None:
+    """Fit cubatures for a trained model's subspaces and store them beside it.
+
+    Others that the model has are kept. Without snapshots, motions are made with the scenes, ranges
+    and seed of the model's training.
+    """
+    for file in (json, plot):
+        check_file(file)
+    from hodsim.comparison import parse_specs
+    from hodsim.cubature import MAX_TETS, fit_cubatures, subspaces_of, usable_cubatures
+    from hodsim.fem import body_of
+    from hodsim.subspaces import load_model
+
+    opened = [open_scene(name) for name in scenes or []]
+    if model is None:
+        model = model_folder(opened[0], None) if opened else data_dir("trained_models") / "beam"
+    place = out or model
+    check_folder(place)
+    trained = load_model(model)
+    opened = opened or _scenes_of(trained, model)
+    body = body_of(opened[0])
+    trained.check(body)
+    wanted = subspaces_of(trained)
+    if subspaces is not None:
+        wanted = tuple(_named(spec.kind, spec.rank, trained) for spec in parse_specs(subspaces))
+    names = [f"{kind}-{rank}" for kind, rank in wanted]
+    kept = {k: c for k, c in usable_cubatures(place, body, trained).items() if k not in names}
+    if seed is None:
+        seed = _seed_of(trained)
+    most = tets or (MAX_TETS if tolerance is None else 4 * MAX_TETS)
+    command = ["hodsim", "cubature", *(scenes or []), "--model", str(model)]
+    command += ["--subspaces", ",".join(names), "--tets", str(most)]
+    command += [] if tolerance is None else ["--tolerance", str(tolerance)]
+    command += ["--trajectories", str(trajectories), "--seed", str(seed)]
+    console = output.console()
+    with output.progress() as report:
+        with _motions(opened, body, snapshots, trajectories, seed, workers, report) as poses:
+            seen, unseen = poses
+            found = fit_cubatures(
+                place,
+                body,
+                trained,
+                wanted,
+                seen,
+                unseen,
+                tolerance or 0.0,
+                most,
+                seed,
+                shlex.join(command),
+                kept,
+                report,
+            )
+        fitted = {name: found[name] for name in names}
+        told = _measure(fitted, body, trained, unseen)
+    console.print(_table(fitted, told))
+    console.print(f"wrote {place / 'cubature.safetensors'}", soft_wrap=True)
+    if plot is not None:
+        _draw(plot, fitted, told)
+        console.print(f"wrote {plot}", soft_wrap=True)
+    if json is not None:
+        whole = output.report_of("cubature", opened, [model], [])
+        del whole["runs"]
+        schemes = {name: _facts(c) | {"poses": told[name]} for name, c in fitted.items()}
+        output.write_json(json, output.finite(whole | {"schemes": schemes}))
+        console.print(f"wrote {json}", soft_wrap=True)
+
+
+def _scenes_of(model: Model, folder: Path) -> list[Scene]:
+    """The shipped scenes that a model's card names."""
+    names = model.card.get("scenes")
+    scenes = []
+    try:
+        scenes = [open_scene(str(name)) for name in names] if isinstance(names, list) else []
+    except InputError:
+        scenes = []
+    if not scenes:
+        raise InputError(
+            f"scenes: expected those that {folder} was trained on, given none, and its card names "
+            "no shipped ones; name their files"
+        )
+    return scenes
+
+
+def _named(kind: str, rank: int | None, model: Model) -> tuple[str, int]:
+    if kind == "full":
+        raise InputError("subspace: expected hod, pca or quadratic, given full; choose one")
+    return kind, model.subspace(kind, rank).rank
+
+
+def _seed_of(model: Model) -> int:
+    options = model.card.get("options")
+    seed = options.get("seed", 0) if isinstance(options, dict) else 0
+    return seed if isinstance(seed, int) and seed >= 0 else 0
+
+
+@contextmanager
+def _motions(
+    scenes: Sequence[Scene],
+    body: Body,
+    folder: Path | None,
+    trajectories: int,
+    seed: int,
+    workers: int,
+    report: output.Report,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Poses [m] to fit to and held out, (n, n_dofs): the folder's, or newly made ones."""
+    from hodsim.sampling import make_snapshots
+    from hodsim.snapshots import Store, origin_of
+    from hodsim.training import held_out_of
+
+    def told(done: int, total: int) -> None:
+        report("motions", done, total)
+
+    def split(poses: Snapshots) -> tuple[np.ndarray, np.ndarray]:
+        seen, unseen = poses.split(held_out_of(poses.names))
+        # Too few motions to spare any are measured on their own poses, as in training.
+        return (seen.u, unseen.u) if len(unseen.u) and len(seen.u) else (poses.u, poses.u)
+
+    with tempfile.TemporaryDirectory() as temporary:
+        store = Store(folder or temporary)
+        store.check(origin_of(body))
+        if not store.names():
+            make_snapshots(scenes, trajectories, seed, store, workers, told)
+        yield split(store.read())
+
+
+def _measure(
+    fitted: dict[str, Cubature], body: Body, model: Model, poses: np.ndarray
+) -> dict[str, dict[str, list[float]]]:
+    """Errors of single poses held out."""
+    from hodsim.cubature import pose_errors
+
+    some = poses[:: max(1, len(poses) // _SHOWN)]
+    found = {}
+    for name, scheme in fitted.items():
+        errors = pose_errors(body, model.subspace(scheme.subspace, scheme.rank), scheme, some)
+        found[name] = {kind: values.tolist() for kind, values in errors.items()}
+    return found
+
+
+def _facts(c: Cubature) -> dict[str, Any]:
+    return {
+        "tets": c.tets.tolist(),
+        "weights": c.weights.tolist(),
+        "n_tets": c.n_tets,
+        "training_error": c.training_error,
+        "held_out_error": c.held_out_error,
+        "worst_error": c.worst_error,
+        "force_error": c.force_error,
+        "curve": c.curve.tolist(),
+        "seed": c.seed,
+        "command": c.command,
+    }
+
+
+def _table(fitted: dict[str, Cubature], told: dict[str, dict[str, list[float]]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("\nsubspace")
+    for name in (
+        "\ntets",
+        "error\nfitted to",
+        "error\nheld out",
+        "\nworst",
+        "force\nerror",
+        "stiffness\nerror",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, c in fitted.items():
+        values = told[name]["stiffness"]
+        stiffness = (sum(x * x for x in values) / len(values)) ** 0.5
+        errors = (c.training_error, c.held_out_error, c.worst_error, c.force_error, stiffness)
+        table.add_row(name, f"{len(c.tets)} of {c.n_tets}", *map(output.percent, errors))
+    return table
+
+
+def _draw(path: Path, fitted: dict[str, Cubature], told: dict[str, dict[str, list[float]]]) -> None:
+    import numpy as np
+
+    from hodsim.viewer import TetCurve, cubature_plot
+
+    curves = {}
+    for name, c in fitted.items():
+        tets, training, held_out, _ = c.curve.T
+        poses = np.array(told[name]["displacement"])
+        curves[name] = TetCurve(tets, training, held_out, poses, len(c.tets))
+    cubature_plot(path, curves)

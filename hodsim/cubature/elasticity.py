@@ -1,0 +1,104 @@
+"""The elasticity of a body as a reduced integrator sees it: functions of the features z."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from hodsim.cubature.scheme import Cubature
+from hodsim.errors import InputError
+from hodsim.fem import Body
+from hodsim.fem.assembly import Assembly
+from hodsim.materials import lame, law_named
+from hodsim.mesh import TetMesh
+
+
+class Elasticity(ABC):
+    """Elastic energy E(B z) and its derivatives by z, for a basis B (n_dofs, w)."""
+
+    @abstractmethod
+    def energy(self, z: np.ndarray) -> float:
+        """E(B z) [J]."""
+
+    @abstractmethod
+    def force(self, z: np.ndarray) -> np.ndarray:
+        """B^T f_int(B z) [N m], or whatever z makes of it, shape (w,)."""
+
+    @abstractmethod
+    def stiffness(self, z: np.ndarray, J: np.ndarray) -> np.ndarray:
+        """J^T B^T K(B z) B J, (r, r), for directions J (w, r)."""
+
+    @abstractmethod
+    def noise(self, z: np.ndarray, J: np.ndarray) -> float:
+        """|J^T B^T f_int| that rounding alone can make: |B J| times the noise of f_int."""
+
+
+class WholeMesh(Elasticity):
+    """Every tet of the body, so a cost that grows with its mesh."""
+
+    def __init__(self, body: Body, basis: np.ndarray) -> None:
+        self._body, self._basis, self._gram = body, basis, basis.T @ basis
+
+    def energy(self, z: np.ndarray) -> float:
+        return self._body.energy(self._basis @ z)
+
+    def force(self, z: np.ndarray) -> np.ndarray:
+        return np.asarray(self._body.force(self._basis @ z) @ self._basis)
+
+    def stiffness(self, z: np.ndarray, J: np.ndarray) -> np.ndarray:
+        B = self._basis
+        return self._body.elastic.projected_stiffness(B @ z, B @ J)
+
+    def noise(self, z: np.ndarray, J: np.ndarray) -> float:
+        stretch = float(np.sqrt(np.vdot(J, self._gram @ J)))
+        return stretch * self._body.force_noise(self._basis @ z)
+
+
+class Sampled(Elasticity):
+    """The tets of a cubature and the rows of B that they touch: nothing of the mesh's size.
+
+    Raises `InputError` for a cubature of another mesh, or one whose tets are all clamped.
+    """
+
+    def __init__(self, body: Body, basis: np.ndarray, cubature: Cubature) -> None:
+        cubature.check_mesh(body)
+        corners = body.mesh.tets[cubature.tets]
+        vertices, places = np.unique(corners, return_inverse=True)
+        free = body.pattern.free[vertices]
+        if (free < 0).all():
+            raise InputError(
+                f"cubature: expected a tet that moves, given {len(corners)} clamped ones; "
+                "fit it again with `hodsim cubature`"
+            )
+        mesh = TetMesh(body.mesh.vertices[vertices], places.reshape(corners.shape))
+        a, b = constants(body)
+        w = cubature.weights
+        self._elastic = Assembly(mesh, body.material.law, a * w, b * w, np.flatnonzero(free < 0))
+        rows = 3 * free[free >= 0, None] + np.arange(3)
+        self._basis = np.ascontiguousarray(basis[rows.ravel()])
+        self._gram = self._basis.T @ self._basis
+        self._far = float(np.abs(mesh.vertices).max())
+        rest = self._elastic.force_and_stiffness(np.zeros(rows.size))[1]
+        sums = np.add.reduceat(np.abs(rest), self._elastic.pattern.indptr[:-1])
+        self._rounding = float(np.finfo(np.float64).eps * np.linalg.norm(sums))
+
+    def energy(self, z: np.ndarray) -> float:
+        return self._elastic.energy(self._basis @ z)
+
+    def force(self, z: np.ndarray) -> np.ndarray:
+        return np.asarray(self._elastic.force(self._basis @ z) @ self._basis)
+
+    def stiffness(self, z: np.ndarray, J: np.ndarray) -> np.ndarray:
+        B = self._basis
+        return self._elastic.projected_stiffness(B @ z, B @ J)
+
+    def noise(self, z: np.ndarray, J: np.ndarray) -> float:
+        reach = self._far + float(np.abs(self._basis @ z).max())
+        return float(np.sqrt(np.vdot(J, self._gram @ J))) * self._rounding * reach
+
+
+def constants(body: Body) -> tuple[float, float]:
+    """The two constants of the body's law, the same for all its tets."""
+    material = body.material
+    return law_named(material.law).parameters(*lame(material.young, material.poisson))

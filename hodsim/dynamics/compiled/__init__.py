@@ -1,0 +1,9 @@
+"""The reduced step compiled: one kernel launch steps one or many bodies, on CPU or CUDA."""
+
+from __future__ import annotations
+
+from hodsim.dynamics.compiled.batch import Batch, simulate_batch
+from hodsim.dynamics.compiled.cost import Cost, step_cost
+from hodsim.dynamics.compiled.space import CompiledSpace
+
+__all__ = ["Batch", "CompiledSpace", "Cost", "simulate_batch", "step_cost"]
