@@ -112,19 +112,24 @@ class ReducedSpace:
         return State(0.0, Motion(q, v), z, dz)
 
     def step(self, state: State) -> tuple[State, NewtonResult]:
-        """One step; the result says whether it converged. The state given is left as it was."""
+        """One step; the result says whether it converged. The state given is left as it was.
+
+        Where Newton's method fails from the extrapolated guess (|g| has minima that are no roots),
+        two others are tried; the result is that of the last one tried.
+        """
         step = _Step(self, state)
-        motion = state.motion
-        guess = motion.ahead(self.h)
         spec = self.spec
-        result = newton(
-            step.residual,
-            step.directions,
-            guess,
-            spec.tolerance,
-            spec.max_iterations,
-            step.rounding(guess),
-        )
+        for guess in state.motion.guesses(self.h):
+            result = newton(
+                step.residual,
+                step.directions,
+                guess,
+                spec.tolerance,
+                spec.max_iterations,
+                step.rounding(guess),
+            )
+            if result.converged:
+                break
         return step.after(result.x), result
 
 

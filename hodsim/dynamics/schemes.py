@@ -37,6 +37,11 @@ class Motion:
         noise = 16.0 * np.finfo(np.float64).eps * np.abs(self.x).max()
         return guess if np.abs(change).max() <= noise else guess + change
 
+    def guesses(self, h: float) -> tuple[np.ndarray, ...]:
+        """First guesses, to be tried in this order: `ahead`, no motion at all, and between both."""
+        ahead = self.ahead(h)
+        return ahead, self.x, 0.5 * (ahead + self.x)
+
     def then(self, x: np.ndarray, v: np.ndarray) -> Motion:
         """The motion one step on."""
         return Motion(x, v, self.x, self.v)
