@@ -15,6 +15,7 @@ from hodsim.cli.options import (
     FormulationOption,
     JsonOption,
     ModelOption,
+    ReferenceOption,
     SolverOption,
     check_file,
     check_folder,
@@ -49,6 +50,7 @@ def compare(
     quick: Annotated[
         bool, typer.Option("--quick", help=f"One load of each kind, {_QUICK_STEPS} steps.")
     ] = False,
+    reference: ReferenceOption = False,
     formulation: FormulationOption = "incremental",
     ablate: Annotated[
         bool,
@@ -66,10 +68,11 @@ def compare(
         check_folder(out)
     check_file(json)
     from hodsim.comparison import parse_specs, play
+    from hodsim.cubature import load_cubatures
     from hodsim.viewer import error_plot
 
     output.one_thread()
-    specs = parse_specs(subspaces, formulation)
+    specs = parse_specs(subspaces, formulation, reference)
     if all(spec.kind == "full" for spec in specs):
         raise InputError("subspaces: expected at least one besides full, given none; name some")
     opened = [open_scene(name) for name in scenes] if scenes else _held_out()
@@ -80,10 +83,10 @@ def compare(
         raise InputError(f"scenes: expected different names, given {', '.join(names)}")
     models = model_opener(model)
     ranks = [models(scene).network.shape.rank for scene in opened]
-    if ablate and (subspaces != _SUBSPACES or formulation != "incremental"):
+    if ablate and (subspaces != _SUBSPACES or formulation != "incremental" or reference):
         raise InputError(
-            "compare: --ablate compares HoD-Net in both formulations; leave out --subspaces and "
-            "--formulation"
+            "compare: --ablate compares HoD-Net in both formulations by the readable integrator; "
+            "leave out --subspaces, --formulation and --reference"
         )
     if ablate:
         specs = _ablation(ranks[0])
@@ -96,6 +99,7 @@ def compare(
                 scene,
                 models(scene),
                 specs,
+                cubatures=load_cubatures(model_folder(scene, model)),
                 steps=min(_QUICK_STEPS, scene.time.steps) if quick else None,
                 solver=solver,
                 progress=output.prefixed(report, where),
@@ -129,7 +133,7 @@ def _ablation(rank: int) -> tuple[Spec, ...]:
     from hodsim.dynamics import Terms
 
     return (
-        Spec("hod", rank, "incremental"),
+        Spec("hod", rank, "incremental", reference=True),
         Spec("hod", rank, "incremental", Terms(second=False, third=False)),
         Spec("hod", rank, "lagrangian"),
         Spec("hod", rank, "lagrangian", Terms(third=False)),

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hodsim.cli import output
-from hodsim.cli.options import JsonOption, ModelOption, check_file, check_folder, model_folder
+from hodsim.cli.options import (
+    JsonOption,
+    ModelOption,
+    ReferenceOption,
+    check_file,
+    check_folder,
+    model_folder,
+)
 from hodsim.files import data_dir
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ def demo(
     quick: Annotated[
         bool, typer.Option("--quick", help=f"{_QUICK_STEPS} steps a scene and no film.")
     ] = False,
+    reference: ReferenceOption = False,
     json: JsonOption = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="Make no film.")] = False,
 ) -> None:
@@ -39,6 +47,7 @@ def demo(
     check_folder(out)
     check_file(json)
     from hodsim.comparison import Spec, play
+    from hodsim.cubature import load_cubatures
     from hodsim.scene import read_scene
     from hodsim.subspaces import load_model
     from hodsim.viewer import animation, error_plot, side_by_side
@@ -48,11 +57,20 @@ def demo(
     folder = model_folder(scenes[0], model)
     trained = load_model(folder)
     r = trained.network.shape.rank
-    specs = (Spec("pca", r), Spec("pca", 2 * r), Spec("hod", r))
+    wanted = (("pca", r), ("pca", 2 * r), ("hod", r))
+    specs = [Spec(kind, rank, reference=reference) for kind, rank in wanted]
+    cubatures = {} if reference else load_cubatures(folder)
     steps = min(_QUICK_STEPS, scenes[0].time.steps) if quick else None
     with output.progress() as report:
         plays = [
-            play(scene, trained, specs, steps=steps, progress=output.prefixed(report, scene.name))
+            play(
+                scene,
+                trained,
+                specs,
+                cubatures=cubatures,
+                steps=steps,
+                progress=output.prefixed(report, scene.name),
+            )
             for scene in scenes
         ]
         runs = [run for p in plays for run in p.runs]
@@ -100,6 +118,7 @@ def _row(p: Play, frames: list[int]) -> Row:
 
 def _title(label: str) -> str:
     """A label as pictures write it."""
+    label = label.removesuffix(" reference")
     written = {"full": "full space", "pca": "PCA", "hod": "HoD", "quadratic": "quadratic"}
     kind, dash, rest = label.partition("-")
     return written[kind] + dash + rest

@@ -33,6 +33,13 @@ FormulationOption = Annotated[
     typer.Option("--formulation", help="Reduced equations: incremental or lagrangian (with D^3)."),
 ]
 
+ReferenceOption = Annotated[
+    bool,
+    typer.Option(
+        "--reference", help="The readable integrator over all tets, not the compiled step."
+    ),
+]
+
 
 def open_scene(name: str) -> Scene:
     """The scene of a file, or a shipped one by its name: "bend", "heldout/twist-2"."""

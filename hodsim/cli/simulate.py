@@ -13,6 +13,7 @@ from hodsim.cli.options import (
     FormulationOption,
     JsonOption,
     ModelOption,
+    ReferenceOption,
     SolverOption,
     check_file,
     model_folder,
@@ -21,7 +22,7 @@ from hodsim.cli.options import (
 from hodsim.errors import ConvergenceError, InputError
 
 if TYPE_CHECKING:
-    from hodsim.comparison import Spec
+    from hodsim.comparison import Setup, Spec
     from hodsim.dynamics import Integrator, NewtonResult, State, Trajectory
     from hodsim.fem import Body
 
@@ -39,6 +40,7 @@ def simulate(
         ),
     ] = None,
     model: ModelOption = None,
+    reference: ReferenceOption = False,
     formulation: FormulationOption = "incremental",
     no_second: Annotated[
         bool, typer.Option("--no-second", help="Newton's matrix without second derivatives.")
@@ -65,8 +67,9 @@ def simulate(
     """
     check_file(json)
     check_file(out)
-    from hodsim.comparison import dofs_of, parse_spec, space_of, tip_vertices, travel
-    from hodsim.dynamics import FullSpace, Terms
+    from hodsim.comparison import dofs_of, parse_spec, setup_of, tip_vertices, travel
+    from hodsim.cubature import load_cubatures
+    from hodsim.dynamics import Terms
     from hodsim.dynamics import simulate as run
     from hodsim.fem import body_of
     from hodsim.subspaces import load_model
@@ -78,11 +81,12 @@ def simulate(
     what = open_scene(scene)
     named = model is not None or what.model is not None
     name = subspace or ("hod" if named else "full")
-    spec = parse_spec(name, formulation, Terms(not no_second, not no_third))
-    if spec.kind == "full" and (no_second or no_third or formulation != "incremental"):
+    spec = parse_spec(name, formulation, Terms(not no_second, not no_third), reference)
+    altered = no_second or no_third or reference or formulation != "incremental"
+    if spec.kind == "full" and altered:
         raise InputError(
-            "simulate: --formulation, --no-second and --no-third are of a subspace, given full; "
-            "choose a --subspace or leave them out"
+            "simulate: --reference, --formulation, --no-second and --no-third are of a subspace, "
+            "given full; choose a --subspace or leave them out"
         )
     if no_third and spec.formulation == "incremental":
         raise InputError(
@@ -90,24 +94,25 @@ def simulate(
             "third derivative; add --formulation lagrangian or leave it out"
         )
     body = body_of(what)
-    trained, folders = None, []
+    trained, folders, cubatures = None, [], {}
     if spec.kind != "full":
         folders.append(model_folder(what, model))
         trained = load_model(folders[0])
         trained.check(body)
-    space = space_of(what, body, spec, trained, solver)
-    watched = _Watched(space)
+        cubatures = load_cubatures(folders[0]) if spec.compiled else {}
+    setup = setup_of(what, body, spec, trained, cubatures, solver)
+    watched = _Watched(setup.integrator)
     total = what.time.steps if steps is None else steps
     with output.progress() as report:
         motion = run(
             watched,
             total,
-            basis=None if isinstance(space, FullSpace) else space.subspace.basis,
+            basis=setup.basis,
             on_failure="stop",
             progress=lambda k: report(f"{what.name} {spec.label}", k, total),
         )
     tip = motion.displacements(dofs_of(body.free_vertices, tip_vertices(body)))
-    summary = _summary(spec, motion, watched.results, float(travel(tip).max()))
+    summary = _summary(spec, setup, motion, watched.results, float(travel(tip).max()))
     if verbose:
         for k, result in enumerate(watched.results, 1):
             told = ", ".join(f"{x:.1e}" for x in result.residuals)
@@ -120,6 +125,12 @@ def simulate(
         f"{output.number(summary['newton_iterations'])} Newton iterations, "
         f"tip travel up to {summary['peak_tip_travel']:.3g} m"
     )
+    if setup.engine == "compiled" and setup.tets == body.mesh.n_tets:
+        console.print(
+            f"no cubature for {spec.label}: all {setup.tets} tets evaluated; "
+            "`hodsim cubature` fits one",
+            soft_wrap=True,
+        )
     if out is not None:
         _write(out, body, motion, {"scene": what.name, "file": str(what.path), **summary})
         console.print(f"wrote {out}", soft_wrap=True)
@@ -156,7 +167,7 @@ class _Watched:
 
 
 def _summary(
-    spec: Spec, motion: Trajectory, results: list[NewtonResult], peak: float
+    spec: Spec, setup: Setup, motion: Trajectory, results: list[NewtonResult], peak: float
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -165,6 +176,8 @@ def _summary(
         "subspace": spec.kind,
         "rank": None if spec.kind == "full" else motion.coordinates.shape[1],
         "label": spec.label,
+        "engine": setup.engine,
+        "tets": setup.tets,
         "steps": taken,
         "step_ms": float(np.median(motion.step_ms)) if taken else None,
         "newton_iterations": float(np.mean([r.iterations for r in results])),

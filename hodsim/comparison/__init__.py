@@ -10,13 +10,14 @@ from hodsim.comparison.metrics import (
     travel,
     turn,
 )
-from hodsim.comparison.runs import FULL, Play, Run, play, space_of
+from hodsim.comparison.runs import FULL, Play, Run, Setup, play, setup_of
 from hodsim.comparison.spec import Spec, parse_spec, parse_specs
 
 __all__ = [
     "FULL",
     "Play",
     "Run",
+    "Setup",
     "Spec",
     "dofs_of",
     "error_over_time",
@@ -24,7 +25,7 @@ __all__ = [
     "parse_specs",
     "play",
     "relative_rms",
-    "space_of",
+    "setup_of",
     "tip_vertices",
     "travel",
     "turn",

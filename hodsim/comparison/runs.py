@@ -16,12 +16,21 @@ from hodsim.comparison.metrics import (
     travel,
 )
 from hodsim.comparison.spec import Spec
-from hodsim.dynamics import FullSpace, ReducedSpace, Trajectory, simulate
+from hodsim.cubature import Cubature
+from hodsim.dynamics import (
+    FullSpace,
+    Integrator,
+    ReducedSpace,
+    Substepping,
+    Trajectory,
+    simulate,
+)
+from hodsim.dynamics.compiled import CompiledSpace
 from hodsim.errors import InputError
 from hodsim.fem import Body, Loads, body_of
 from hodsim.mesh import TetMesh
 from hodsim.scene import Scene
-from hodsim.subspaces import Model
+from hodsim.subspaces import Model, Subspace
 
 FULL = Spec("full")
 Progress = Callable[[str, int, int], None]  # label of the run, steps done, steps in all
@@ -48,6 +57,8 @@ class Run:
         Whether every step converged; where not, the run stopped and `failure` says why.
     label, formulation, terms, solver, integrator
         How: terms of Newton's matrix kept, sparse solver ("dense" in a subspace), time scheme.
+    engine, tets
+        "full", "compiled" or "reference", and how many tets give the elastic forces.
     steps, step, dofs
         Steps taken, their length [s], coordinates solved for.
     position_error, velocity_error
@@ -75,6 +86,8 @@ class Run:
     position_error: float | None
     velocity_error: float | None
     max_newton_iterations: int | None
+    engine: str
+    tets: int
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -134,6 +147,7 @@ def play(
     model: Model | None,
     specs: Sequence[Spec],
     *,
+    cubatures: Mapping[str, Cubature] | None = None,
     steps: int | None = None,
     solver: str = "auto",
     progress: Progress | None = None,
@@ -141,7 +155,8 @@ def play(
     """Simulate a scene in full space and in each of `specs`, and compare.
 
     Full space is always run, first, as the reference. A run whose Newton's method fails ends
-    there and is reported with `converged` false. `steps` replaces the scene's own number.
+    there and is reported with `converged` false. `steps` replaces the scene's own number;
+    `cubatures` go by the labels of their subspaces, and one without any evaluates all tets.
 
     Raises
     ------
@@ -153,43 +168,82 @@ def play(
     if model is not None:
         model.check(body)
     total = scene.time.steps if steps is None else steps
-    spaces = {spec: space_of(scene, body, spec, model, solver) for spec in (FULL, *reduced)}
+    setups = {
+        spec: setup_of(scene, body, spec, model, cubatures, solver) for spec in (FULL, *reduced)
+    }
     motions: dict[str, Trajectory] = {}
     runs = []
-    for spec, space in spaces.items():
+    for spec, setup in setups.items():
         told = None if progress is None else _told(progress, spec.label, total)
-        basis = None if isinstance(space, FullSpace) else space.subspace.basis
-        motions[spec.label] = simulate(space, total, basis=basis, on_failure="stop", progress=told)
-        runs.append(_measure(scene, body, spec, space, motions))
+        motions[spec.label] = simulate(
+            setup.integrator, total, basis=setup.basis, on_failure="stop", progress=told
+        )
+        runs.append(_measure(scene, body, spec, setup, motions))
     return Play(scene, body.mesh, body.free_vertices, tip_vertices(body), tuple(runs), motions)
 
 
-def space_of(
-    scene: Scene, body: Body, spec: Spec, model: Model | None, solver: str = "auto"
-) -> FullSpace | ReducedSpace:
+@dataclass(frozen=True)
+class Setup:
+    """An integrator, and what it is: see `Run`."""
+
+    integrator: Integrator
+    subspace: Subspace | None
+    engine: str
+    tets: int
+    solver: str
+
+    @property
+    def basis(self) -> np.ndarray | None:
+        """B (n_dofs, w) of a subspace."""
+        return None if self.subspace is None else self.subspace.basis
+
+
+def setup_of(
+    scene: Scene,
+    body: Body,
+    spec: Spec,
+    model: Model | None,
+    cubatures: Mapping[str, Cubature] | None = None,
+    solver: str = "auto",
+) -> Setup:
     """The integrator of one spec for a scene's loads on its body.
 
-    The model is taken to be for this body: see `Model.check`. Raises `InputError` for a rank that
-    it does not have, or none given where one is needed.
+    The model is taken to be for this body: see `Model.check`. A step in a subspace that does not
+    converge is taken in parts. Raises `InputError` for a rank that the model does not have, or none
+    given where one is needed, or a cubature of another body or subspace.
     """
     time, loads = scene.time, Loads(body, scene.loads)
     if spec.kind == "full":
-        return FullSpace(body, loads, time.step, time.integrator, scene.newton, solver)
+        full = FullSpace(body, loads, time.step, time.integrator, scene.newton, solver)
+        return Setup(full, None, "full", body.mesh.n_tets, full.factorization.name)
     if model is None:
         raise InputError(
             f"model: expected one for {spec.label}, given none; name its folder by --model or in "
             "the scene's [subspace]"
         )
-    return ReducedSpace(
-        body,
-        loads,
-        model.subspace(spec.kind, spec.rank),
-        time.step,
-        time.integrator,
-        spec.formulation,
-        spec.terms,
-        scene.newton,
-    )
+    subspace = model.subspace(spec.kind, spec.rank)
+    cubature = (cubatures or {}).get(f"{spec.kind}-{subspace.rank}")
+
+    def compiled(step: float) -> Integrator:
+        return CompiledSpace(body, loads, subspace, cubature, step, time.integrator, scene.newton)
+
+    def reference(step: float) -> Integrator:
+        return ReducedSpace(
+            body,
+            loads,
+            subspace,
+            step,
+            time.integrator,
+            spec.formulation,
+            spec.terms,
+            scene.newton,
+        )
+
+    if not spec.compiled:
+        stepped = Substepping(reference, time.step)
+        return Setup(stepped, subspace, "reference", body.mesh.n_tets, "dense")
+    tets = body.mesh.n_tets if cubature is None else len(cubature.tets)
+    return Setup(Substepping(compiled, time.step), subspace, "compiled", tets, "dense")
 
 
 def _told(progress: Progress, label: str, total: int) -> Callable[[int], None]:
@@ -200,7 +254,7 @@ def _measure(
     scene: Scene,
     body: Body,
     spec: Spec,
-    space: FullSpace | ReducedSpace,
+    setup: Setup,
     motions: Mapping[str, Trajectory],
 ) -> Run:
     full, mine = motions[FULL.label], motions[spec.label]
@@ -218,9 +272,9 @@ def _measure(
     taken = len(mine.step_ms)
     step_ms = float(np.median(mine.step_ms)) if taken else None
     full_ms = float(np.median(full.step_ms)) if len(full.step_ms) else None
-    reduced = isinstance(space, ReducedSpace)
+    reduced = setup.subspace is not None
     kept = tuple(k for k in ("second", "third") if getattr(spec.terms, k))
-    rank = space.subspace.rank if isinstance(space, ReducedSpace) else None
+    rank = None if setup.subspace is None else setup.subspace.rank
     return Run(
         scene=scene.name,
         subspace=spec.kind,
@@ -235,7 +289,7 @@ def _measure(
         label=spec.label,
         formulation=spec.formulation if reduced else None,
         terms=kept if reduced else (),
-        solver="dense" if isinstance(space, ReducedSpace) else space.factorization.name,
+        solver=setup.solver,
         integrator=scene.time.integrator,
         steps=taken,
         step=scene.time.step,
@@ -243,4 +297,6 @@ def _measure(
         position_error=errors[2],
         velocity_error=errors[3],
         max_newton_iterations=int(mine.iterations.max()) if taken else None,
+        engine=setup.engine,
+        tets=setup.tets,
     )

@@ -18,13 +18,16 @@ class Spec:
     """One way to simulate a body.
 
     `kind` is "full" or a subspace ("hod", "pca", "quadratic"), `rank` its number of coordinates
-    (None: the model's own). `formulation` and `terms` are `ReducedSpace`'s. Raises `InputError`.
+    (None: the model's own). `formulation` and `terms` are `ReducedSpace`'s. `reference` asks for
+    the readable integrator over all tets instead of the compiled step over a cubature; the
+    lagrangian formulation and a matrix with fewer terms have no other. Raises `InputError`.
     """
 
     kind: str
     rank: int | None = None
     formulation: str = FORMULATIONS[0]
     terms: Terms = field(default_factory=Terms)
+    reference: bool = False
 
     def __post_init__(self) -> None:
         kinds = ("full", *KINDS)
@@ -42,15 +45,27 @@ class Spec:
             )
 
     @property
+    def compiled(self) -> bool:
+        """Whether the compiled step takes it."""
+        plain = self.formulation == FORMULATIONS[0] and self.terms == Terms()
+        return self.kind != "full" and plain and not self.reference
+
+    @property
     def label(self) -> str:
         """A name for tables and plots: "pca-12", "hod-6 without third", "hod-6 lagrangian"."""
         name = self.kind if self.rank is None else f"{self.kind}-{self.rank}"
         lost = [k for k in ("second", "third") if not getattr(self.terms, k)]
         variant = [self.formulation] if self.formulation != FORMULATIONS[0] else []
+        variant += ["reference"] if self.reference and self.kind != "full" else []
         return " ".join([name, *variant, *([f"without {' and '.join(lost)}"] if lost else [])])
 
 
-def parse_spec(text: str, formulation: str = FORMULATIONS[0], terms: Terms | None = None) -> Spec:
+def parse_spec(
+    text: str,
+    formulation: str = FORMULATIONS[0],
+    terms: Terms | None = None,
+    reference: bool = False,
+) -> Spec:
     """The spec that a short name says: "full", "pca-12", "hod" (of the model's own rank).
 
     Raises `InputError` for another form, an unknown subspace, or a rank below 1.
@@ -63,10 +78,16 @@ def parse_spec(text: str, formulation: str = FORMULATIONS[0], terms: Terms | Non
     kind, rank = match[1], None if match[2] is None else int(match[2])
     if kind == "full":
         return Spec(kind, rank)
-    return Spec(kind, rank, formulation, terms or Terms())
+    return Spec(kind, rank, formulation, terms or Terms(), reference)
 
 
-def parse_specs(texts: str | Sequence[str], formulation: str = FORMULATIONS[0]) -> tuple[Spec, ...]:
+def parse_specs(
+    texts: str | Sequence[str], formulation: str = FORMULATIONS[0], reference: bool = False
+) -> tuple[Spec, ...]:
     """Specs of a list of short names, or of one string with commas; each named once."""
     parts = texts.split(",") if isinstance(texts, str) else texts
-    return tuple(dict.fromkeys(parse_spec(part, formulation) for part in parts if part.strip()))
+    return tuple(
+        dict.fromkeys(
+            parse_spec(part, formulation, None, reference) for part in parts if part.strip()
+        )
+    )

@@ -6,6 +6,7 @@ from hodsim.dynamics.full import FullSpace
 from hodsim.dynamics.newton import NewtonResult, newton
 from hodsim.dynamics.reduced import FORMULATIONS, ReducedSpace, Terms
 from hodsim.dynamics.schemes import Motion, Rates, rates
+from hodsim.dynamics.substeps import Substepping
 from hodsim.dynamics.trajectory import Integrator, State, Trajectory, simulate
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Rates",
     "ReducedSpace",
     "State",
+    "Substepping",
     "Terms",
     "Trajectory",
     "newton",

@@ -174,6 +174,42 @@ def test_law_loops_are_the_law(branch: str, dtype: str, name: str) -> None:
             assert np.abs(got - wanted).max() <= tolerance * max(1.0, np.abs(wanted).max())
 
 
+@every_branch
+@every_real
+def test_solve_and_its_refusals(branch: str, dtype: str) -> None:
+    strided, threads = BRANCHES[branch]
+    functions = block(REALS[dtype], strided)
+    solve, thread = functions.solve, functions.thread
+    array = wp.array(dtype=REALS[dtype])
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def run(r: int, S: array, good: wp.array(dtype=wp.int32)):
+        if thread() == 0:
+            good[0] = 0
+            if solve(r, S, 0, r * r):
+                good[0] = 1
+
+    def solved(A: np.ndarray, b: np.ndarray) -> tuple[bool, np.ndarray]:
+        S = _array(np.concatenate([A.ravel(), b]), dtype)
+        good = wp.zeros(1, dtype=wp.int32, device="cpu")
+        _launch(run, threads, [len(b), S, good])
+        return bool(good.numpy()[0]), S.numpy()[A.size :]
+
+    rng = np.random.default_rng(2)
+    for r in (1, 2, 6, 20):
+        A, b = rng.standard_normal((r, r)), rng.standard_normal(r)
+        A[0, 0] = 0.0 if r > 1 else A[0, 0]  # needs pivoting
+        good, x = solved(A, b)
+        bound = 4 * r * r * np.finfo(dtype).eps * np.linalg.cond(A)
+        assert good
+        assert np.linalg.norm(x - np.linalg.solve(A, b)) <= bound * np.linalg.norm(x)
+    assert not solved(np.zeros((3, 3)), np.ones(3))[0]
+    assert not solved(np.diag([1.0, 0.0]), np.ones(2))[0]
+    assert not solved(np.array([[1.0, 0.0], [0.0, np.nan]]), np.ones(2))[0]
+    big = 1e30 if dtype == "float32" else 1e300
+    assert not solved(np.diag([1.0 / big, 1.0]), np.array([big, 1.0]))[0]
+
+
 _NARROW = """
 import importlib.util, sys
 import warp as wp

@@ -15,7 +15,6 @@ import warp as wp
 
 from hodsim.dynamics.compiled import plan as at
 from hodsim.dynamics.compiled.balance import balance
-from hodsim.dynamics.compiled.dense import lu_solve
 from hodsim.kernels.block import block
 
 CONVERGED, MAX_ITERATIONS, LINE_SEARCH, SINGULAR, NOT_FINITE = (
@@ -33,8 +32,7 @@ def newton_method(kind: str, law: str, real: Any, strided: bool) -> Any:
     forces = balance(kind, law, real, strided)
     Plan = at.plan_type(real)
     array = wp.array(dtype=real)
-    solve = lu_solve(real)
-    thread, threads, sync = b.thread, b.threads, b.sync
+    solve, thread, threads, sync = b.solve, b.thread, b.threads, b.sync
     evaluate, matrices, rounding = forces.evaluate, forces.matrices, forces.rounding
     size_of, scale_of = forces.size_of, forces.scale_of
 

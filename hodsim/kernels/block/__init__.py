@@ -2,8 +2,8 @@
 
 One source, two branches. Where a block has one CPU thread, products run on whole vectors kept in
 registers. On CUDA, and on the CPU wherever a block has several threads, the threads share the
-entries of each result; CPU tests run that branch too. Every function ends in a barrier, takes
-whole arrays with offsets [entries], and expects rows padded to `padded` entries.
+entries of each result; CPU tests run that branch too. Every function but `solve` ends in a barrier.
+All take whole arrays with offsets [entries], and expect rows padded to `padded` entries.
 """
 
 # No `from __future__ import annotations` here: Warp reads a kernel's annotations as objects.
@@ -30,6 +30,8 @@ class Block:
     `gram(m, n, k, A, at_a, lda, B, at_b, ldb, C, at_c, ldc, add)`: C = A B^T, or C += A B^T.
     `activate(code, n, B, at_b, S, at_y, at_h, at_s1, at_s2)`: an activation and two derivatives.
     `scale(rows, n, T, at_t, S, at_s, lds, D, at_d, ldd)`: D = S diag(t).
+    `solve(r, S, at_A, at_b)`: b = A^-1 b by LU, by the calling thread alone and with no barrier;
+    whether A was regular and b is finite.
     `thread()` and `threads()`: this thread's index in its block, and their number.
     `sync()`: the barrier.
     """
@@ -40,6 +42,7 @@ class Block:
     gram: Any
     activate: Any
     scale: Any
+    solve: Any
     thread: Any
     threads: Any
     sync: Any
@@ -130,6 +133,9 @@ def block(real: Any, strided: bool) -> Block:
         ldd: int,
     ): ...
 
+    @wp.func_native(native(real, strided, _text("solve")))
+    def solve(r: int, S: array, at_A: int, at_b: int) -> bool: ...
+
     @wp.func_native("return WP_TILE_THREAD_IDX;")
     def thread() -> int: ...
 
@@ -139,7 +145,7 @@ def block(real: Any, strided: bool) -> Block:
     @wp.func_native("WP_TILE_SYNC();")
     def sync(): ...
 
-    return Block(real, strided, multiply, gram, activate, scale, thread, threads, sync)
+    return Block(real, strided, multiply, gram, activate, scale, solve, thread, threads, sync)
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
