@@ -24,7 +24,7 @@ from hodsim.scene import read_scene
 from hodsim.snapshots import origin_of
 from hodsim.subspaces import Model, fit_pca, fit_quadratic, save_model
 
-COMMANDS = ("demo", "simulate", "train", "compare", "info")
+COMMANDS = ("demo", "simulate", "train", "cubature", "compare", "info")
 STEPS = 8
 SCENE = """
 name = "small"
@@ -388,7 +388,7 @@ def test_compare_ablation(run: Run, home: Path, tmp_path: Path) -> None:
     code, out, _ = run("compare", home / "small.toml", "--ablate", "--json", report)
     assert code == 0
     lagrangian = ["", " without third", " without second and third"]
-    variants = ["", " without second and third", *(f" lagrangian{x}" for x in lagrangian)]
+    variants = [" reference", " without second and third", *(f" lagrangian{x}" for x in lagrangian)]
     labels = ["full", *(f"hod-2{variant}" for variant in variants)]
     told = json.loads(report.read_text())
     assert [run["label"] for run in told["runs"]] == labels

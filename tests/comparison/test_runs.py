@@ -127,10 +127,11 @@ def test_a_run_that_stops_is_told_and_has_no_error(
     small: tuple[Scene, Model, Play], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene, model, _ = small
-    build = runs.space_of
+    build = runs.setup_of
 
     def failing(scene: Any, body: Any, spec: Any, *rest: Any) -> Any:
-        space = build(scene, body, spec, *rest)
+        setup = build(scene, body, spec, *rest)
+        space = setup.integrator
         if spec.kind == "pca":
             step, count = space.step, iter(range(100))
             monkeypatch.setattr(
@@ -142,9 +143,9 @@ def test_a_run_that_stops_is_told_and_has_no_error(
                     else (step(state)[0], replace(step(state)[1], status="line_search"))
                 ),
             )
-        return space
+        return setup
 
-    monkeypatch.setattr(runs, "space_of", failing)
+    monkeypatch.setattr(runs, "setup_of", failing)
     p = play(scene, model, parse_specs("pca-2,quadratic-2"))
     full, stopped, other = p.runs
     assert not stopped.converged
