@@ -18,11 +18,12 @@ STIFF = wp.constant(at.STIFF)
 
 @dataclass(frozen=True)
 class Ends:
-    """`loads_of(s, w, amplitudes, scales, push, pull, pulls)`, `begin(s, w, y, started)` and
-    `finish(s, w, y, started)`, y a body's row of state."""
+    """`loads_of(s, w, amplitudes, scales, push, pull, pulls)`, `begin(s, w, y, started)`,
+    `guess(s, w, y, attempt)` and `finish(s, w, y, started)`, y a body's row of state."""
 
     loads_of: Any
     begin: Any
+    guess: Any
     finish: Any
 
 
@@ -77,8 +78,8 @@ def ends(real: Any, strided: bool) -> Ends:
 
     @wp.func(inline=False)
     def begin(s: wp.ref[Plan], w: array, y: array, started: bool):
-        """The features' past, z' = c (z - z_n) - alpha and z'' = c (z' - z'_n) - beta, and the
-        first guess of q; c."""
+        """The features' past, z' = c (z - z_n) - alpha and z'' = c (z' - z'_n) - beta, and where q
+        will be if its acceleration stays; c."""
         r = s.rank
         lq = s.ld_q
         Z = 4 * lq
@@ -103,12 +104,24 @@ def ends(real: Any, strided: bool) -> Ends:
             change = wp.max(change, wp.abs(s.h * (y[lq + i] - y[3 * lq + i])))
         ahead = started and change > real(16.0) * s.eps * reach
         for i in range(thread(), r, threads()):
-            guess = y[i] + s.h * y[lq + i]
+            q = y[i] + s.h * y[lq + i]
             if ahead:
-                guess += s.h * (y[lq + i] - y[3 * lq + i])
-            w[s.q + i] = guess
+                q += s.h * (y[lq + i] - y[3 * lq + i])
+            w[s.ahead + i] = q
         sync()
         return c
+
+    @wp.func
+    def guess(s: wp.ref[Plan], w: array, y: array, attempt: int):
+        """Newton's first guess: ahead, then no motion at all, then between both."""
+        for i in range(thread(), s.rank, threads()):
+            q = w[s.ahead + i]
+            if attempt == 1:
+                q = y[i]
+            if attempt == 2:
+                q = real(0.5) * (q + y[i])
+            w[s.q + i] = q
+        sync()
 
     @wp.func(inline=False)
     def finish(s: wp.ref[Plan], w: array, y: array, started: bool):
@@ -133,4 +146,4 @@ def ends(real: Any, strided: bool) -> Ends:
             y[Z + ld + j] = w[s.dz + j]
         sync()
 
-    return Ends(loads_of, begin, finish)
+    return Ends(loads_of, begin, guess, finish)

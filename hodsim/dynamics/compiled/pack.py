@@ -106,7 +106,7 @@ def pack(
     plan.stiff = model.put(pad(stiff[turns], plan.ld_z))
 
     # ------------------------------------------------------------------------------------- lanes
-    plan.q, plan.x, plan.d, plan.g = (scratch.room(r) for _ in range(4))
+    plan.q, plan.x, plan.d, plan.ahead, plan.g = (scratch.room(r) for _ in range(5))
     plan.Z = scratch.room(1 + r, plan.ld_z)
     plan.alpha, plan.beta, plan.R, plan.load = (scratch.room(width) for _ in range(4))
     plan.past = scratch.room(2, plan.ld_z)

@@ -72,6 +72,7 @@ def plan_type(real: Any) -> Any:
         q: int
         x: int
         d: int
+        ahead: int
         Z: int
         past: int
         alpha: int

@@ -1,8 +1,8 @@
 """The kernel: whole implicit steps of the incremental formulation, one block of threads a body."""
 
 # No `from __future__ import annotations` here: Warp reads a function's annotations as objects.
-# Warp needs bool(True) for variables that change in a loop.
-# ruff: noqa: UP018
+# Warp needs int(0) and bool(True) for variables that change in a loop.
+# ruff: noqa: RUF046, UP018
 # mypy: disable-error-code="attr-defined,index"
 from functools import cache
 from typing import Any
@@ -18,6 +18,7 @@ from hodsim.kernels.block import block
 
 CONVERGED = wp.constant(at.CONVERGED)
 NOT_TAKEN = wp.constant(at.NOT_TAKEN)
+GUESSES = wp.constant(3)
 
 
 @cache
@@ -31,7 +32,7 @@ def step_kernel(kind: str, law: str, real: Any, strided: bool) -> Any:
     declare = balance(kind, law, real, strided).declare
     newton = newton_method(kind, law, real, strided)
     start = ends(real, strided)
-    loads_of, begin, finish = start.loads_of, start.begin, start.finish
+    loads_of, begin, guess, finish = start.loads_of, start.begin, start.guess, start.finish
 
     @wp.func(inline=False)
     def settle(s: wp.ref[Plan], w: array, y: array):
@@ -79,7 +80,15 @@ def step_kernel(kind: str, law: str, real: Any, strided: bool) -> Any:
                 effective = s.effective
                 if s.bdf2 == 1 and before:
                     effective = s.effective + s.width * s.ld_z
-                how, taken = newton(s, w, c, effective, turned, residuals, all.lengths[body])
+                how = int(NOT_TAKEN)
+                taken = int(0)
+                attempt = int(0)
+                while attempt < GUESSES and how != CONVERGED:
+                    guess(s, w, y, attempt)
+                    status, count = newton(s, w, c, effective, turned, residuals, all.lengths[body])
+                    how = status
+                    taken = count
+                    attempt = attempt + 1
                 going = how == CONVERGED
                 if going:
                     finish(s, w, y, before)
