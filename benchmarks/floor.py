@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ Product = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 # Rows that pass through the layers together: such a tile stays in cache.
 TILE = 1024
+# Pairs of lanes that are multiplied together: each has a row for every hidden neuron.
+PAIR_TILE = 512
 # Block rows in which the upper half of a symmetric product is formed.
 BLOCKS = 4
 
@@ -161,18 +163,19 @@ def _schemes(p: Problem) -> dict[str, Build]:
         A = g.scratch("A", m, S)
         H = empty(B, m, count)
         for point in range(B):
-            for s in range(0, count, TILE):
-                JJ = g.scratch("JJ", S, min(TILE, count - s))
-                g.multiply(A, JJ, H[point, :, s : s + TILE])
+            for s in range(0, count, PAIR_TILE):
+                JJ = g.scratch("JJ", S, min(PAIR_TILE, count - s))
+                g.multiply(A, JJ, H[point, :, s : s + PAIR_TILE])
 
     def pairs_to_first(g: Products) -> None:
         pairs(g, z)
         H, half = g.scratch("Hz", m * z, z), g.scratch("half", m * z, n)
         full = empty(B, m, n, n)
+        edges = np.linspace(0, n, BLOCKS + 1).astype(int)
         for point in range(B):
             g.multiply(H, g.W[0].T, half)
-            for k in range(m):
-                g.multiply(g.W[0], half[k * z : (k + 1) * z], full[point, k])
+            for k, (s, t) in product(range(m), pairwise(edges)):
+                g.multiply(g.W[0][s:t], half[k * z : (k + 1) * z, s:], full[point, k, s:t, s:])
 
     def left(g: Products) -> None:  # w^T W, where adjoint lanes start
         g.multiply(g.scratch("w", 1, m), g.W[-1].T, g.scratch("wW", 1, p.case.widths[-2]))

@@ -12,22 +12,23 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from hodsim.derivatives.activations import Sigma, activation_of
 from hodsim.derivatives.lanes import LanePlan
-from hodsim.derivatives.rules import are_plain
+from hodsim.derivatives.rules import are_plain, has_global_hooks
 
 # Codes of hodsim.kernels.lanes, which must not be imported before it is needed.
 Native = tuple[int, float, float]
 _NATIVE: dict[Sigma | None, Callable[[nn.Module], Native]] = {
-    activation_of(nn.ELU): lambda module: (1, module.__dict__["alpha"], 0.0),
+    activation_of(nn.ELU): lambda module: (1, float(module.__dict__["alpha"]), 0.0),
     activation_of(nn.SiLU): lambda _: (2, 0.0, 0.0),
     activation_of(nn.Tanh): lambda _: (3, 0.0, 0.0),
     activation_of(nn.Sigmoid): lambda _: (4, 0.0, 0.0),
     activation_of(nn.Softplus): lambda module: (
         5,
-        module.__dict__["beta"],
-        module.__dict__["threshold"],
+        float(module.__dict__["beta"]),
+        float(module.__dict__["threshold"]),
     ),
 }
 _BY_TORCH: Native = (0, 0.0, 0.0)
@@ -103,7 +104,11 @@ def chain_of(f: nn.Module) -> Chain | None:
     kept: list[Tensor] = []
     dtype: torch.dtype | None = None
     width: int | None = None
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if (
+        torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+        or has_global_hooks()
+    ):
         return None
     layers: list[nn.Module] = []
     if not _flatten(f, layers) or not are_plain(map(type, layers)):
@@ -165,6 +170,7 @@ def _dense(module: nn.Module, name: str, dtype: torch.dtype | None) -> Tensor | 
         or (a.dtype not in _REAL if dtype is None else a.dtype is not dtype)
         or a.layout is not torch.strided
         or not a.numel()
+        or a.is_neg()
     ):
         return None
     return a

@@ -17,7 +17,7 @@ directions where they ask for it; under ``torch.no_grad()`` it is faster.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ from hodsim.derivatives.planner import Choice, choose
 from hodsim.derivatives.point import Directions, Function, Matrix, Point, Tensors, plan_of
 from hodsim.errors import InputError
 
+FAST_ORDER: Final = 6  # the native mixing has room for Bell(6) terms
+MOST_ORDER: Final = 10  # set partitions are Bell(k) many
+
 Right = Sequence[Tensors | Matrix]
 
 
@@ -37,7 +40,7 @@ def contract(
     f: Function,
     x: Tensors,
     right: Right = (),
-    left: Tensor | None = None,
+    left: Any = None,
     free: int = 0,
     *,
     scheme: str | None = None,
@@ -89,8 +92,10 @@ def contract(
     if lower and None in directions.numbers:
         raise InputError("lower: expected directions only, got a Matrix, which has no lower orders")
     chain = None
+    order = directions.order + free
+    check_order(order)
     # What the fast path lacks, the general one has.
-    if not lower and rows is None and (scheme != "adjoint" or free < 2):
+    if not lower and rows is None and order <= FAST_ORDER and (scheme != "adjoint" or free < 2):
         chain = _fast_chain(f, point, directions, left)
     if chain is not None:
         return _on_chain(chain, point, directions, left, free, scheme, packed)
@@ -99,6 +104,14 @@ def contract(
     if scheme not in (None, "forward"):
         raise InputError(f"scheme: expected 'forward', which alone applies here, got {scheme!r}")
     return _closed(f, point, directions, left, lower)
+
+
+def check_order(order: int) -> None:
+    """Refuse orders whose mixing tables would never end."""
+    if order > MOST_ORDER:
+        raise InputError(
+            f"order: expected derivatives of order {MOST_ORDER} at most, got order {order}"
+        )
 
 
 def _closed(
@@ -129,15 +142,18 @@ def jvp(f: Function, x: Tensors, v: Tensors) -> Tensor:
 
 
 def vjp(f: Function, x: Tensors, left: Tensor | None = None) -> Any:
-    """``D (left . f)(x)``, of x's shape: the gradient. left may be left out for a scalar f."""
-    return contract(f, x, left=left, free=1)
+    """``D (left . f)(x)``, of x's shape: the gradient.
+
+    left may be left out where f gives one number (a point).
+    """
+    return contract(f, x, left=whole.ONE if left is None else left, free=1)
 
 
 def hvp(f: Function, x: Tensors, v: Tensors, left: Tensor | None = None) -> Any:
     """``D^2 (left . f)(x)[v, .]``, of x's shape: Hessian times vector by CSFD-BP."""
     point = Point.of(f, x)
     point.direction("v", v)
-    return contract(f, x, [v], left=left, free=1)
+    return contract(f, x, [v], left=whole.ONE if left is None else left, free=1)
 
 
 def jacobian(f: Function, x: Tensors, scheme: str | None = None) -> Any:
@@ -200,6 +216,11 @@ def push(f: Function, x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
     Lanes with values of shape (n_lanes, *f(x).shape).
     """
     point = Point.of(f, x)
+    if point.names is not None:
+        raise InputError("x: expected a tensor, got a mapping; use contract")
+    if not isinstance(plan, LanePlan):
+        raise InputError(f"plan: expected a LanePlan, got {type(plan).__name__}")
+    check_order(plan.order)
     if isinstance(directions, Tensor) and directions.shape[1:] == x.shape[1:] != x.shape:
         directions = directions.unsqueeze(1).expand(-1, *x.shape)
     if not isinstance(directions, Tensor) or directions.shape != (plan.n, *x.shape):
@@ -211,8 +232,8 @@ def push(f: Function, x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
         )
     point.check_like("directions", directions)
     chain = None
-    if not _wants_gradient(f, (x, directions)) and plan.weights is None:
-        chain = _chain(f, x)
+    if plan.weights is None and plan.order <= FAST_ORDER:
+        chain = None if _wants_gradient(f, (x, directions)) else _chain(f, x)
     if chain is not None:
         single = x.dim() == 1
         values = push_chain(
@@ -251,7 +272,7 @@ def _fast_chain(
     if point.names is not None or None in directions.numbers:
         return None
     tensors = [*point.leaves, *(a for seed in directions.seeds for a in seed)]
-    if left is not None:
+    if left is not None and left is not whole.ONE:
         tensors.append(left)
     if not all(isinstance(t, Tensor) for t in tensors) or _wants_gradient(f, tensors):
         return None
@@ -285,6 +306,8 @@ def _on_chain(
     if left is not None:
         m = chain.widths(x.shape[-1])[-1]
         left = whole.weights_of(point, x.new_empty(()).expand(*x.shape[:-1], m), left)
+        assert left is not None
+        left = left.resolve_neg()
     seeds = [seed for (seed,) in directions.seeds]
     if single:
         x, seeds = x.unsqueeze(0), [a.unsqueeze(0) for a in seeds]

@@ -75,9 +75,9 @@ class LanePlan:
                 f"symmetric plan: expected n >= 1 and order >= 0, got n={n}, order={order}"
             )
         with torch.inference_mode(False):
-            blocks = [torch.zeros(1, 0, dtype=torch.int64)]
+            blocks = [torch.zeros(1, 0, dtype=torch.int64, device="cpu")]
             for k in range(1, order + 1):
-                numbers = torch.arange(n)
+                numbers = torch.arange(n, device="cpu")
                 every = torch.combinations(numbers, k, with_replacement=True)
                 blocks.append(every.reshape(-1, k))
             return LanePlan(n, tuple(blocks))
@@ -157,7 +157,7 @@ class LanePlan:
     def _keys(self, lanes: Tensor) -> Tensor:
         if self.n ** lanes.shape[1] >= 2**62:
             raise InputError(f"lanes: {self.n} directions at order {lanes.shape[1]} are too many")
-        keys = torch.zeros(lanes.shape[0], dtype=torch.int64)
+        keys = torch.zeros(lanes.shape[0], dtype=torch.int64, device="cpu")
         for j in range(lanes.shape[1]):
             keys = keys * self.n + lanes[:, j]
         return keys
@@ -179,11 +179,11 @@ class LanePlan:
 def _closure(wanted: tuple[Lane, ...], n: int) -> LanePlan:
     order = max((len(lane) for lane in wanted), default=0)
     with torch.inference_mode(False):
-        blocks = [torch.zeros(1, 0, dtype=torch.int64)]
+        blocks = [torch.zeros(1, 0, dtype=torch.int64, device="cpu")]
         upper: Tensor | None = None
         for k in range(order, 0, -1):
             given = [lane for lane in wanted if len(lane) == k]
-            block = torch.tensor(given, dtype=torch.int64).reshape(-1, k)
+            block = torch.tensor(given, dtype=torch.int64, device="cpu").reshape(-1, k)
             if upper is not None:
                 parts = [upper[:, [i for i in range(k + 1) if i != drop]] for drop in range(k + 1)]
                 block = torch.cat([block, *parts])
@@ -246,16 +246,25 @@ class Lanes:
         return Lanes(a.values + b.values, a.plan, a.filled)
 
 
-def concatenate(parts: Sequence[Lanes], dim: int = -1) -> Lanes:
-    """The lanes of ``torch.cat`` along a feature axis, ``dim`` counted from the last (negative)."""
-    if dim >= 0:
-        raise InputError(f"dim: expected a negative axis, counted from the last, got {dim}")
-    parts = _alike(parts)
-    return Lanes(torch.cat([part.values for part in parts], dim), parts[0].plan, parts[0].filled)
-
-
 def _alike(parts: Sequence[Lanes]) -> Sequence[Lanes]:
     if any(part.plan is not parts[0].plan for part in parts):
         raise InputError("lanes: expected parts that share one LanePlan, got different plans")
     filled = max(part.filled for part in parts)
     return [part.fill(filled) for part in parts]
+
+
+@lru_cache(maxsize=16)
+def mirrored(n: int, order: int) -> Tensor:
+    """For every entry of a full symmetric tensor the place of i <= j <= ... that holds it."""
+    with torch.inference_mode(False):
+        axes = torch.meshgrid([torch.arange(n, device="cpu")] * order, indexing="ij")
+        plan = LanePlan.symmetric(n, order)
+        return plan.rows_within(torch.stack([axis.flatten() for axis in axes], dim=1))
+
+
+@lru_cache(maxsize=16)
+def ascending(n: int, order: int) -> Tensor:
+    """The places of the entries i <= j <= ... in a full tensor, flattened."""
+    with torch.inference_mode(False):
+        lanes = LanePlan.symmetric(n, order).blocks[order]
+        return (lanes * n ** torch.arange(order - 1, -1, -1, device="cpu")).sum(1)

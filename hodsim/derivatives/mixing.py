@@ -38,7 +38,7 @@ class Rows:
         first, count = int(column[0]), len(column)
         if bool((column == first).all()):
             return Rows(first, first + 1, None)
-        if torch.equal(column, torch.arange(first, first + count)):
+        if torch.equal(column, torch.arange(first, first + count, device="cpu")):
             return Rows(first, first + count, None)
         return Rows(0, 0, column.contiguous().to(device))
 

@@ -58,6 +58,11 @@ def run_lanes(
     seeds : for each leaf of the point its directions, shape (n_directions, *leaf.shape).
     reverse : keep what `Pass.pull` needs.
     """
+    device = point.leaves[0].device.type
+    if torch.is_autocast_enabled(device):
+        raise InputError(
+            f"autocast: lanes keep x's type; call under torch.autocast({device!r}, enabled=False)"
+        )
     run = Run(plan, reverse)
     leaves = tuple(
         run.leaf(seeded(leaf, seed, plan)) for leaf, seed in zip(point.leaves, seeds, strict=True)
@@ -68,6 +73,8 @@ def run_lanes(
     if isinstance(out, Tensor) and not is_lanes(out):
         # A constant: nothing of x reached it.
         out = run.leaf(Lanes(out.unsqueeze(0), plan, 0))
+    if isinstance(out, LaneTensor) and not out.lanes.values.is_floating_point():
+        raise InputError(f"f: expected real numbers as its result, got {out.lanes.values.dtype}")
     if not isinstance(out, LaneTensor):
         raise InputError(
             f"f: expected one tensor as its result, got {type(out).__name__}; "

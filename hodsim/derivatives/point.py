@@ -170,7 +170,11 @@ class Directions:
         numbers: list[int | None] = []
         for i, a in enumerate(right):
             name = f"right[{i}]"
-            if isinstance(a, Matrix):
+            earlier = next((k for k in range(i) if right[k] is a), None)
+            if earlier is not None:
+                factors.append(factors[earlier])
+                numbers.append(numbers[earlier])
+            elif isinstance(a, Matrix):
                 values, vectors = _eigenpairs(point, name, a)
                 own = [_number(seeds, (v.expand(point.leaves[0].shape),)) for v in vectors]
                 factors.append(tuple(((n, n), w) for n, w in zip(own, values, strict=True)))
@@ -222,8 +226,9 @@ def _number(seeds: list[tuple[Tensor, ...]], a: tuple[Tensor, ...]) -> int:
 def _same(a: Tensor, b: Tensor) -> bool:
     if a is b:
         return True
-    # Two equal tensors that both want a gradient must each get their own.
-    if a.requires_grad or b.requires_grad:
+    # Two equal tensors that both want a gradient must each get their own; under torch.func's
+    # transforms values cannot be compared.
+    if a.requires_grad or b.requires_grad or torch._C._functorch.peek_interpreter_stack():
         return False
     return a.shape == b.shape and torch.equal(a, b)
 
@@ -237,9 +242,13 @@ def plan_of(groups: Sequence[Group], n: int) -> tuple[LanePlan, list[int]]:
     start = plan.starts[plan.order]
     if all(len(group) == 1 and group[0][1] == 1.0 for group in groups):
         return plan, [plan.row(group[0][0]) for group in groups]
-    weights = torch.zeros(len(groups), plan.blocks[-1].shape[0], dtype=torch.float64)
+    weights = torch.zeros(len(groups), plan.blocks[-1].shape[0], dtype=torch.float64, device="cpu")
     for row, group in zip(weights, groups, strict=True):
         # Different choices may be the same lane: two matrices with an eigendirection in common.
-        where = plan.rows_within(torch.tensor([lane for lane, _ in group], dtype=torch.int64))
-        row.index_add_(0, where, torch.tensor([w for _, w in group], dtype=torch.float64))
+        where = plan.rows_within(
+            torch.tensor([lane for lane, _ in group], dtype=torch.int64, device="cpu")
+        )
+        row.index_add_(
+            0, where, torch.tensor([w for _, w in group], dtype=torch.float64, device="cpu")
+        )
     return plan.collapsed(weights), list(range(start, start + len(groups)))

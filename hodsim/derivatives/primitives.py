@@ -38,7 +38,7 @@ def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
     """x + constant, the shapes broadcast: a constant belongs to the real lane alone."""
     lanes, shape = x.lanes, x.lanes.values.shape[1:]
     constant = torch.as_tensor(
-        _checked(x, constant), dtype=lanes.values.dtype, device=lanes.values.device
+        checked(x, constant), dtype=lanes.values.dtype, device=lanes.values.device
     )
     wide = torch.broadcast_shapes(shape, constant.shape)
     values = _spread(lanes.values, wide)
@@ -46,16 +46,20 @@ def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
     return x.run.emit(y, [x], lambda c: [_shrunk(c, shape)])
 
 
-def scaled(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
-    """x * constant, the shapes broadcast."""
+def scaled(
+    x: LaneTensor,
+    constant: Tensor | float,
+    times: Callable[[Tensor, Any], Tensor] = torch.mul,
+) -> LaneTensor:
+    """x * constant, or x / constant (torch.div); the shapes broadcast."""
     values, shape = x.lanes.values, x.lanes.values.shape[1:]
-    constant = _checked(x, constant)
+    constant = checked(x, constant)
     if isinstance(constant, Tensor) and constant.dim() > len(shape):
         values = _lifted(values, constant.dim())
-    y = _with(x.lanes, values * constant)
+    y = _with(x.lanes, times(values, constant))
 
     def pullback(c: Lanes) -> list[Lanes]:
-        return [_shrunk(_with(c, c.values * constant), shape)]
+        return [_shrunk(_with(c, times(c.values, constant)), shape)]
 
     return x.run.emit(y, [x], pullback)
 
@@ -114,7 +118,7 @@ def bilinear_map(
     back_a: Bilinear,
     back_b: Bilinear,
     bias: Tensor | None = None,
-) -> LaneTensor:
+) -> Any:
     """``times(a, b) + bias``, linear in a and b: a product with weights, perturbed (Eq. 7) or not.
 
     times : rows of a (rows, ...) and one lane of b give rows.
@@ -129,7 +133,8 @@ def bilinear_map(
         return rows
 
     if not isinstance(b, LaneTensor):
-        assert isinstance(a, LaneTensor)
+        if not isinstance(a, LaneTensor):  # the bias alone carries lanes
+            return biased(times(a.unsqueeze(0), b))[0]
         weight = b
         return linear_map(a, lambda v: biased(times(v, weight)), lambda c: back_a(c, weight))
     if not isinstance(a, LaneTensor):
@@ -160,14 +165,11 @@ def joined(parts: Sequence[LaneTensor | Tensor], dim: int) -> LaneTensor:
         else:
             blocks.append(Lanes(part.unsqueeze(0), run.plan, 0).fill(filled).values)
     sizes = [block.shape[dim + 1] for block in blocks]
+    carrying = [isinstance(part, LaneTensor) for part in parts]
 
     def pullback(c: Lanes) -> list[Lanes]:
         pieces = c.values.split(sizes, dim + 1)
-        return [
-            _with(c, piece)
-            for piece, part in zip(pieces, parts, strict=True)
-            if isinstance(part, LaneTensor)
-        ]
+        return [_with(c, piece) for piece, carries in zip(pieces, carrying, strict=True) if carries]
 
     return run.emit(Lanes(torch.cat(blocks, dim + 1), run.plan, filled), carriers, pullback)
 
@@ -178,12 +180,17 @@ def folded(rows: Tensor, operation: Rows) -> Tensor:
     return out.reshape(rows.shape[0], rows.shape[1], *out.shape[1:])
 
 
+def each(value: int | Sequence[int], rank: int) -> list[int]:
+    """A size for each axis, as torch lets them be given: one for all, or one each."""
+    return [value] * rank if isinstance(value, int) else list(value) * (rank // len(value))
+
+
 def value_of(value: Any) -> Any:
     """The real lane of what carries lanes; anything else as it is."""
     return value.value if isinstance(value, LaneTensor) else value
 
 
-def _checked(x: LaneTensor, constant: Tensor | float) -> Tensor | float:
+def checked(x: LaneTensor, constant: Tensor | float) -> Tensor | float:
     """A constant that leaves the lanes real and of their type."""
     if isinstance(constant, complex) or (isinstance(constant, Tensor) and constant.is_complex()):
         raise UnknownRuleError(

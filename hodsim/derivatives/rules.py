@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules import batchnorm
+from torch.nn.modules import batchnorm, module
 
 Rule = Callable[..., Any]
 _FUNCTIONS: dict[Any, Rule] = {}
@@ -72,16 +72,26 @@ def function_rule(function: Any) -> Rule | None:
 
 
 def are_plain(classes: Iterable[type[nn.Module]]) -> bool:
-    """Whether none of these classes, and no torch function, follows a rule that a user gave."""
-    return not _REPLACED and not any(cls in _MODULES for cls in classes)
+    """Whether none of these classes, and no torch function, follows a rule that a user gave.
+
+    An activation's derivatives (`register_activation`) are no such rule: all paths use them.
+    """
+    return not _REPLACED and not any(
+        cls in _MODULES and not getattr(_MODULES[cls], "elementwise", False) for cls in classes
+    )
 
 
-def module_rule(module: nn.Module) -> Rule | None:
+def has_global_hooks() -> bool:
+    """Whether hooks on all modules change what they compute."""
+    return bool(module._global_forward_hooks or module._global_forward_pre_hooks)
+
+
+def module_rule(self: nn.Module) -> Rule | None:
     """The rule of a module's class, or of a base class whose ``forward`` it inherits unchanged.
 
     Raises `UnknownRuleError` if there is one but hooks change what the module computes.
     """
-    cls = type(module)
+    cls = type(self)
     rule = next(
         (
             _MODULES[base]
@@ -90,7 +100,8 @@ def module_rule(module: nn.Module) -> Rule | None:
         ),
         None,
     )
-    if rule is not None and (module._forward_hooks or module._forward_pre_hooks):
+    hooked = self._forward_hooks or self._forward_pre_hooks or has_global_hooks()
+    if rule is not None and hooked:
         raise UnknownRuleError(
             f"{cls.__name__}: expected a module without forward hooks, for its rule does not run "
             "them; remove them"
@@ -102,6 +113,28 @@ _lock = threading.Lock()
 _depth = 0
 _plain_call = nn.Module.__call__
 _here = threading.local()
+# Normalisations that are inside a pass: how often (in how many threads), and their own buffers.
+_guards: dict[nn.Module, tuple[int, dict[str, Tensor | None]]] = {}
+
+
+@contextlib.contextmanager
+def _guarded(norm: nn.Module) -> Iterator[None]:
+    """Copies in place of a normalisation's running statistics, which it may write into."""
+    with _lock:
+        count, kept = _guards.get(norm, (0, dict(norm._buffers)))
+        if count == 0:
+            copies = {k: None if b is None else b.clone() for k, b in kept.items()}
+            norm._buffers.update(copies)
+        _guards[norm] = count + 1, kept
+    try:
+        yield
+    finally:
+        with _lock:
+            count, kept = _guards.pop(norm)
+            if count > 1:
+                _guards[norm] = count - 1, kept
+            else:
+                norm._buffers.update(kept)
 
 
 @contextlib.contextmanager
@@ -121,12 +154,8 @@ def rules_in_force(applies: Callable[[Any], bool]) -> Iterator[None]:
             return rule(self, *args, **kwargs)
         if not isinstance(self, batchnorm._NormBase):
             return _plain_call(self, *args, **kwargs)
-        state = dict(self._buffers)
-        self._buffers.update({k: b if b is None else b.clone() for k, b in state.items()})
-        try:
+        with _guarded(self):
             return _plain_call(self, *args, **kwargs)
-        finally:
-            self._buffers.update(state)
 
     with _lock:
         if _depth == 0:

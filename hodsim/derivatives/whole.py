@@ -8,16 +8,15 @@ on lanes for each output (one in all where `left` is given), which opens the las
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, islice
 from math import comb, prod
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Size, Tensor
 
 from hodsim.derivatives.chain import chain_of
-from hodsim.derivatives.lanes import LanePlan, Lanes
+from hodsim.derivatives.lanes import LanePlan, Lanes, ascending, mirrored
 from hodsim.derivatives.passes import Pass, run_lanes
 from hodsim.derivatives.planner import Choice
 from hodsim.derivatives.point import Directions, Function, Group, Point, plan_of
@@ -25,7 +24,8 @@ from hodsim.errors import InputError
 
 # The most memory that the lanes of one layer may take, unless the caller says how many lanes.
 _LAYER_BYTES = 2**28
-SCHEMES = ("forward", "adjoint")
+# In place of weights: f gives one number, whose weight is 1.
+ONE: Final = object()
 
 
 def has_batch(point: Point, out: Tensor) -> bool:
@@ -49,6 +49,11 @@ def weights_of(point: Point, out: Tensor, left: Any) -> Tensor | None:
     """The weights over the outputs in the shape of f's result, checked."""
     if left is None:
         return None
+    if left is ONE:
+        m = out.numel() // (len(out) if has_batch(point, out) else 1)
+        if m != 1:
+            raise InputError(f"left: expected weights over f's {m} outputs, got none")
+        return torch.ones_like(out)
     if not isinstance(left, Tensor):
         raise InputError(f"left: expected a tensor, got {type(left).__name__}")
     shape = tuple(out.shape)
@@ -94,19 +99,19 @@ class _Open:
         self.plan, self.top = plan_of([directions.group], len(directions.seeds))
         pulled = free == 1 and adjoint
         if pulled:
-            probe = run_lanes(f, point, self._seeds(with_basis=False), self.plan, reverse=True)
+            probe = run_lanes(f, point, self._own(), self.plan, reverse=True)
         else:
             probe = self._probe()
         self.first = probe
         self.out_shape = probe.out.lanes.values.shape[1:]
         self.weights = weights_of(point, probe.out.lanes.values[0], left)
         self.batched = has_batch(point, probe.out.lanes.values[0])
-        if self.batched and (left is None or free > 1) and not _is_chain(f):
-            self._refuse_mixing(self._probe() if pulled else probe)
         x = point.leaves[0]
         self.outputs = self.out_shape[1:] if self.batched else self.out_shape
         self.inputs = x.shape[1:] if self.batched else x.shape
         self.n, self.m = Size(self.inputs).numel(), Size(self.outputs).numel()
+        if self.batched and (left is None or free > 1) and not _is_chain(f):
+            self._refuse_mixing(self._probe() if pulled else probe)
         self.rows = rows or max(16, _LAYER_BYTES // (probe.run.widest * x.element_size()))
 
     def _probe(self) -> Pass:
@@ -114,12 +119,12 @@ class _Open:
         point, x = self.point, self.point.leaves[0]
         plan, seeds = LanePlan.closure([()], 0), [t.new_empty(0, *t.shape) for t in point.leaves]
         if point.names is None and x.dim() > 1:
-            plan = LanePlan.closure([(0,), (1,)], 2)
-            draw = torch.Generator().manual_seed(len(x))
+            plan = LanePlan.closure([(0, 1)] if self.free > 1 else [(0,), (1,)], 2)
+            draw = torch.Generator("cpu").manual_seed(len(x))
             # Alternating neighbours, then at random: whatever pairs points up meets both halves.
-            half = torch.rand(len(x), generator=draw) < 0.5
-            half[:2] = torch.tensor([True, False])[: len(x)]
-            step = torch.randn(x.shape, generator=draw, dtype=x.dtype).to(x.device)
+            half = torch.rand(len(x), generator=draw, device="cpu") < 0.5
+            half[:2] = torch.tensor([True, False], device="cpu")[: len(x)]
+            step = torch.randn(x.shape, generator=draw, dtype=x.dtype, device="cpu").to(x.device)
             halves = torch.stack((half, ~half)).to(x.device)
             seeds = [step * halves.reshape(2, -1, *(1,) * (x.dim() - 1))]
             self._halves = halves
@@ -127,8 +132,13 @@ class _Open:
             return run_lanes(self.f, point, seeds, plan)
 
     def _refuse_mixing(self, probe: Pass) -> None:
-        moved = probe.out.lanes.order(1).reshape(*self._halves.shape, -1).any(-1)
-        if bool((moved & ~self._halves).any()):
+        def moved(order: int) -> Tensor:
+            # nan, which 0 times infinity is, is no sign of mixing.
+            lanes = probe.out.lanes.order(order).abs() > 0
+            return lanes.reshape(*lanes.shape[:2], self.m).any(-1)
+
+        both = self.free > 1 and bool(moved(2).any())
+        if both or bool((moved(1) & ~self._halves).any()):
             raise InputError(
                 "f: mixes the points of the batch, whose derivatives were asked for one by one "
                 "(batch normalisation in training mode does that); use eval mode, a batch of one, "
@@ -161,34 +171,43 @@ class _Open:
 
     # ---------------------------------------------------------------- lanes over the open indices
 
-    def _chunks(self, free: int) -> Iterator[tuple[list[tuple[int, ...]], LanePlan, list[int]]]:
-        """The entries i <= j <= ... of `free` indices in pieces, each with its plan and rows."""
-        n, own = self.n, self.directions
-        shifted = tuple((tuple(k + n for k in lane), w) for lane, w in own.group)
-        entries = list(combinations_with_replacement(range(n), free))
-        for start in range(0, len(entries), self.rows):
-            piece = entries[start : start + self.rows]
-            groups: list[Group] = [
-                tuple((entry + lane, w) for lane, w in shifted) for entry in piece
-            ]
-            yield piece, *plan_of(groups, n + len(own.seeds))
+    def _chunks(self, free: int) -> Iterator[tuple[list[Tensor], LanePlan, list[int]]]:
+        """The entries i <= j <= ... of `free` indices in pieces: seeds, plan and rows of each."""
+        entries = combinations_with_replacement(range(self.n), free)
+        while piece := list(islice(entries, self.rows)):
+            # Only the unit directions that this piece needs are made.
+            used = sorted({i for entry in piece for i in entry})
+            number = {i: k for k, i in enumerate(used)}
+            groups = [self._group(tuple(number[i] for i in entry), len(used)) for entry in piece]
+            yield self._basis(used), *plan_of(groups, len(used) + len(self.directions.seeds))
 
-    def _seeds(self, with_basis: bool) -> list[Tensor]:
-        own = [stack(self.directions.stacked(i), x) for i, x in enumerate(self.point.leaves)]
-        if not with_basis:
-            return own
+    def _group(self, entry: tuple[int, ...], count: int) -> Group:
+        """An entry's lanes: unit directions, numbered below `count`, and the call's own."""
+        return tuple(
+            (entry + tuple(k + count for k in lane), w) for lane, w in self.directions.group
+        )
+
+    def _own(self) -> list[Tensor]:
+        """The call's directions, for each leaf."""
+        return [stack(self.directions.stacked(i), x) for i, x in enumerate(self.point.leaves)]
+
+    def _basis(self, used: Sequence[int]) -> list[Tensor]:
+        """Unit directions, and the call's own behind them."""
         x = self.point.leaves[0]
-        basis = torch.eye(self.n, dtype=x.dtype, device=x.device).reshape(self.n, *self.inputs)
+        basis = x.new_zeros(len(used), self.n)
+        basis[range(len(used)), list(used)] = 1.0
+        basis = basis.reshape(len(used), *self.inputs)
         if self.batched:
-            basis = basis.unsqueeze(1).expand(self.n, *x.shape)
-        return [torch.cat((basis, own[0]))]
+            basis = basis.unsqueeze(1).expand(len(used), *x.shape)
+        (own,) = self._own()
+        return [torch.cat((basis, own)) if len(own) else basis]
 
     # ---------------------------------------------------------------- the two schemes
 
     def forward(self) -> Tensor:
         """Lanes for all entries; ([batch,] *outputs, entries)."""
-        seeds, parts = self._seeds(with_basis=True), []
-        for _, plan, rows in self._chunks(self.free):
+        parts = []
+        for seeds, plan, rows in self._chunks(self.free):
             lanes = run_lanes(self.f, self.point, seeds, plan).out.lanes
             parts.append(_rows(lanes, rows))
         entries = torch.cat(parts)
@@ -235,8 +254,8 @@ class _Open:
 
     def adjoint(self) -> Tensor:
         """Lanes for all but the last open index; ([batch,] *outputs, entries, n)."""
-        seeds, parts = self._seeds(with_basis=True), []
-        for _, plan, rows in self._chunks(self.free - 1):
+        parts = []
+        for seeds, plan, rows in self._chunks(self.free - 1):
             done = run_lanes(self.f, self.point, seeds, plan, reverse=True)
             parts += self._pulled(done, rows)
         entries = torch.cat(parts, 1)  # (outputs, entries, [batch,] *inputs)
@@ -304,13 +323,13 @@ def diagonal(f: Function, point: Point, summed: bool, rows: int | None) -> Tenso
         raise InputError("x: expected a tensor, got a mapping")
     check_rows(rows)
     problem = _Open(f, point, Directions.of(point, ()), None, 2, rows)
-    seeds, parts = problem._seeds(with_basis=True), []
+    parts = []
     for start in range(0, problem.n, problem.rows):
-        stop = min(start + problem.rows, problem.n)
-        lanes: list[Group] = [(((i, i), 1.0),) for i in range(start, stop)]
+        used = range(start, min(start + problem.rows, problem.n))
+        lanes: list[Group] = [(((i, i), 1.0),) for i in range(len(used))]
         groups = [tuple(term for lane in lanes for term in lane)] if summed else lanes
-        plan, chosen = plan_of(groups, problem.n)
-        parts.append(_rows(run_lanes(f, point, seeds, plan).out.lanes, chosen))
+        plan, chosen = plan_of(groups, len(used))
+        parts.append(_rows(run_lanes(f, point, problem._basis(used), plan).out.lanes, chosen))
     if summed:
         return torch.cat(parts).sum(0)
     entries = torch.cat(parts).movedim(0, -1)
@@ -323,20 +342,3 @@ def _rows(lanes: Lanes, rows: Sequence[int]) -> Tensor:
     if list(rows) == list(range(first, first + len(rows))):
         return values[first : first + len(rows)]
     return values[list(rows)]
-
-
-@lru_cache(maxsize=16)
-def mirrored(n: int, order: int) -> Tensor:
-    """For every entry of a full symmetric tensor the place of i <= j <= ... that holds it."""
-    with torch.inference_mode(False):
-        axes = torch.meshgrid([torch.arange(n)] * order, indexing="ij")
-        plan = LanePlan.symmetric(n, order)
-        return plan.rows_within(torch.stack([axis.flatten() for axis in axes], dim=1))
-
-
-@lru_cache(maxsize=16)
-def ascending(n: int, order: int) -> Tensor:
-    """The places of the entries i <= j <= ... in a full tensor, flattened."""
-    with torch.inference_mode(False):
-        lanes = LanePlan.symmetric(n, order).blocks[order]
-        return (lanes * n ** torch.arange(order - 1, -1, -1)).sum(1)

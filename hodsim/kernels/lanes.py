@@ -99,6 +99,7 @@ class Stream:
     def __init__(self, size: int) -> None:
         self.size = size
         self.words: list[int] = []
+        self.programs: list[np.ndarray] = []  # commands hold their addresses
 
     def multiply(
         self,
@@ -175,6 +176,7 @@ class Stream:
             of the lanes after (own may be to), and of the table of sigma's derivatives.
         within : the destination rows that are wanted.
         """
+        self.programs.append(program)
         where = (program.ctypes.data, int(program[-1]), points, ld)
         self.words += (MIX, 16, *where, *x, *own, *to, *t, *within)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import torch
@@ -9,7 +10,15 @@ from torch import Tensor
 
 from hodsim.derivatives.elementary import power, reciprocal
 from hodsim.derivatives.lane_tensor import LaneTensor, is_lanes
-from hodsim.derivatives.primitives import added, elementwise, multiplied, scaled, shifted, value_of
+from hodsim.derivatives.primitives import (
+    added,
+    checked,
+    elementwise,
+    multiplied,
+    scaled,
+    shifted,
+    value_of,
+)
 from hodsim.derivatives.rules import UnknownRuleError, carries
 
 Operand = LaneTensor | Tensor | float
@@ -67,9 +76,7 @@ def div(a: Operand, b: Operand, *, rounding_mode: str | None = None) -> LaneTens
     if isinstance(b, LaneTensor):
         return mul(a, elementwise(b, reciprocal))
     assert isinstance(a, LaneTensor)
-    if isinstance(b, Tensor):  # 1 / b of whole numbers would be float32
-        b = b.to(torch.result_type(a.value, b))
-    return scaled(a, 1.0 / b)
+    return scaled(a, b, torch.div)
 
 
 @carries("__rdiv__", "__rtruediv__")
@@ -106,6 +113,7 @@ def _pow(x: Operand, exponent: Operand) -> LaneTensor:
             )
         exponent = exponent.item()
     assert isinstance(x, LaneTensor)
+    checked(x, exponent)
     if exponent == 2:
         return multiplied(x, x)
     return elementwise(x, lambda real, order: power(real, order, exponent))
@@ -134,7 +142,7 @@ for _name, _rule in {
 # Comparisons, which choose branches by the real part; and what torch says has no derivative.
 _OF_THE_REAL_LANE = (
     "gt lt ge le eq ne __eq__ __ne__ __gt__ __lt__ __ge__ __le__ greater less isnan isfinite isinf "
-    "argmax argmin any all allclose equal detach zeros_like ones_like empty_like full_like "
+    "argmax argmin any all allclose equal zeros_like ones_like empty_like full_like "
     "randn_like rand_like new_zeros new_ones new_full new_empty new_tensor"
 )
 _DESCRIPTIONS = (
@@ -143,7 +151,7 @@ _DESCRIPTIONS = (
 )
 _PROPERTIES = (
     "shape dtype device ndim layout is_cuda is_cpu is_meta is_sparse is_quantized is_mps is_mkldnn "
-    "requires_grad is_leaf grad_fn itemsize nbytes"
+    "requires_grad is_leaf grad_fn itemsize nbytes is_nested"
 )
 
 
@@ -164,11 +172,21 @@ def _of_the_shell(function: Any) -> Any:
     return rule
 
 
+@carries("detach")
+def _detach(x: LaneTensor) -> Tensor:
+    out = x.value.detach()
+    # It shares memory with x: while it lives, x is not to be written into.
+    x.sharers.append(weakref.ref(out))  # type: ignore[arg-type]
+    return out
+
+
 for _name in _OF_THE_REAL_LANE.split():
     for _home in (torch, Tensor):
         if hasattr(_home, _name):
             carries(getattr(_home, _name))(_of_the_value(getattr(_home, _name)))
 for _name in _DESCRIPTIONS.split():
     carries(getattr(Tensor, _name))(_of_the_shell(getattr(Tensor, _name)))
+for _name in ("numel", "is_floating_point", "is_complex"):
+    carries(getattr(torch, _name))(_of_the_shell(getattr(Tensor, _name)))
 for _name in _PROPERTIES.split():
     carries(getattr(Tensor, _name).__get__)(_of_the_shell(getattr(Tensor, _name).__get__))

@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from hodsim.derivatives.lane_tensor import LaneTensor
-from hodsim.derivatives.primitives import added, bilinear_map, folded, value_of
+from hodsim.derivatives.primitives import bilinear_map, each, folded, value_of
 from hodsim.derivatives.rules import UnknownRuleError, carries
 
 Weight = LaneTensor | Tensor
 
 
-def _biased(y: LaneTensor, bias: Weight | None) -> LaneTensor:
+def _biased(y: Any, bias: Weight | None) -> Any:
     """A bias that carries lanes is a summand like others."""
-    return added(y, bias) if isinstance(bias, LaneTensor) else y
+    return y + bias if isinstance(bias, LaneTensor) else y
 
 
 def _constant(bias: Weight | None) -> Tensor | None:
@@ -78,11 +78,11 @@ def _convolution(rank: int) -> Any:
                 f"conv{rank}d: expected (batch, channels, ...) with {rank + 2} axes, got "
                 f"{x.dim()}; unsqueeze a batch of one"
             )
-        step, reach = _each(stride, rank), _each(dilation, rank)
+        step, reach = each(stride, rank), each(dilation, rank)
         if isinstance(padding, str):
             padding = _padding(padding, tuple(weight.shape[2:]), reach)
-        pad = _each(padding, rank)
-        shape = value_of(x).shape[1:]
+        pad = each(padding, rank)
+        shape, kernel = value_of(x).shape[1:], value_of(weight).shape
         backward = [step, pad, reach, False, [0] * rank, groups]
 
         def back_x(rows: Tensor, w: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def _convolution(rank: int) -> Any:
             return folded(rows, one)
 
         def back_weight(rows: Tensor, v: Tensor) -> Tensor:
-            like = v.new_empty((1,)).expand(weight.shape)
+            like = v.new_empty((1,)).expand(kernel)
             mask = [False, True, False]
             return torch.stack(
                 [
@@ -116,10 +116,6 @@ def _convolution(rank: int) -> Any:
         return _biased(y, bias)
 
     return rule
-
-
-def _each(value: int | Sequence[int], rank: int) -> list[int]:
-    return [value] * rank if isinstance(value, int) else list(value) * (rank // len(value))
 
 
 def _padding(name: str, kernel: Sequence[int], reach: Sequence[int]) -> list[int]:
@@ -169,5 +165,19 @@ def _attention(
 
 
 @carries("embedding")
-def _embedding(indices: Tensor, weight: LaneTensor, *_: Any, **__: Any) -> LaneTensor:
-    return weight[indices]  # type: ignore[return-value]
+def _embedding(
+    input: Tensor,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    if max_norm is not None or scale_grad_by_freq:
+        raise UnknownRuleError("embedding: max_norm and scale_grad_by_freq are not supported")
+    rows = weight[input]
+    if padding_idx is None:
+        return rows
+    padding = (input == padding_idx).unsqueeze(-1)  # torch lets no gradient into that row
+    return torch.where(padding, value_of(rows).detach(), rows)

@@ -109,5 +109,6 @@ def _logits_loss(
 ) -> Any:
     if pos_weight is not None:
         raise UnknownRuleError("binary_cross_entropy_with_logits: pos_weight is not supported")
-    each = torch.nn.functional.softplus(x) - x * target
+    log_s = torch.nn.functional.logsigmoid
+    each = -(log_s(x) * target + log_s(-x) * (1 - target))
     return _reduced(each if weight is None else each * weight, reduction)

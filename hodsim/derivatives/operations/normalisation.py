@@ -10,24 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Size, Tensor
 from torch.nn.modules import batchnorm
 
-from hodsim.derivatives.elementary import power
 from hodsim.derivatives.lane_tensor import LaneTensor
-from hodsim.derivatives.operations.shapes import mean
-from hodsim.derivatives.primitives import elementwise
 from hodsim.derivatives.rules import UnknownRuleError, carries, register_rule
 
 Weight = LaneTensor | Tensor | None
 
 
-def _normalised(x: LaneTensor, axes: Sequence[int], eps: float) -> LaneTensor:
+def _normalised(x: Any, axes: Sequence[int], eps: float) -> Any:
     """(x - mean) / sqrt(variance + eps) over these axes."""
-    centred: Any = x - mean(x, axes, True)
-    variance: Any = mean(centred * centred, axes, True)
-    inverse = elementwise(variance + eps, lambda v, k: power(v, k, -0.5))
-    return centred * inverse
+    centred: Any = x - x.mean(axes, keepdim=True)
+    variance: Any = (centred * centred).mean(axes, keepdim=True)
+    return centred * torch.rsqrt(variance + eps)
 
 
 def _affine(y: Any, weight: Weight, bias: Weight, shape: Sequence[int]) -> LaneTensor:

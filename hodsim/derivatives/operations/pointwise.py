@@ -40,6 +40,7 @@ def register_activation(module_type: type[nn.Module]) -> Callable[[S], S]:
         def rule(module: nn.Module, x: LaneTensor) -> LaneTensor:
             return elementwise(x, lambda value, order: sigma(module, value, order))
 
+        rule.elementwise = True  # type: ignore[attr-defined]
         return sigma
 
     return keep
@@ -87,6 +88,11 @@ def _gelu(x: LaneTensor, *, approximate: str = "none") -> LaneTensor:
 @carries("softplus")
 def _softplus(x: LaneTensor, beta: float = 1.0, threshold: float = 20.0) -> LaneTensor:
     return elementwise(x, lambda v, k: activations.softplus(v, k, beta, threshold))
+
+
+@carries("elu_")
+def _elu_(x: LaneTensor, alpha: float = 1.0) -> LaneTensor:
+    return _elu(x, alpha, inplace=True)
 
 
 @carries("elu")
@@ -140,26 +146,60 @@ def _where_method(x: Any, condition: Tensor, other: Any) -> LaneTensor:
 def _part(x: Any, mask: Tensor, like: Tensor) -> Any:
     if isinstance(x, LaneTensor):
         return selected(x, mask)
+    if isinstance(x, Tensor) and torch.result_type(like, x) is not like.dtype:
+        raise UnknownRuleError(f"where: expected {like.dtype} as the lanes have, got {x.dtype}")
     return torch.where(mask, torch.as_tensor(x, dtype=like.dtype, device=like.device), 0.0)
 
 
-@carries("clamp", "clip", "hardtanh")
-def _clamp(x: LaneTensor, min: Any = None, max: Any = None, **names: Any) -> LaneTensor:
-    low, high = names.get("min_val", min), names.get("max_val", max)
-    if is_lanes(low) or is_lanes(high):
+@carries("clamp", "clip")
+def _clamp(x: LaneTensor, min: Any = None, max: Any = None) -> LaneTensor:
+    if is_lanes(min) or is_lanes(max):
         raise UnknownRuleError("clamp: expected constant bounds")
     free = torch.ones_like(x.value, dtype=torch.bool)
-    if low is not None:
-        free = free & (x.value >= low)
-    if high is not None:
-        free = free & (x.value <= high)
-    return _where(free, x, torch.clamp(x.value.detach(), low, high))
+    if min is not None:
+        free = free & (x.value >= min)
+    if max is not None:
+        free = free & (x.value <= max)
+    return _where(free, x, torch.clamp(x.value.detach(), min, max))
+
+
+@carries("hardtanh")
+def _hardtanh(
+    x: LaneTensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> LaneTensor:
+    inside = (x.value > min_val) & (x.value < max_val)
+    y = _where(inside, x, x.value.detach().clamp(min_val, max_val))
+    return x.become(y, "hardtanh") if inplace else y
 
 
 @carries("relu6")
 def _relu6(x: LaneTensor, inplace: bool = False) -> LaneTensor:
-    y = _clamp(x, 0.0, 6.0)
-    return x.become(y, "relu6") if inplace else y
+    return _hardtanh(x, 0.0, 6.0, inplace)
+
+
+@carries("hardswish")
+def _hardswish(x: LaneTensor, inplace: bool = False) -> LaneTensor:
+    y: Any = x * _relu6(x + 3.0) / 6.0  # type: ignore[arg-type]
+    return x.become(y, "hardswish") if inplace else y
+
+
+@carries("mish")
+def _mish(x: LaneTensor, inplace: bool = False) -> LaneTensor:
+    y: Any = x * torch.tanh(_softplus(x))
+    return x.become(y, "mish") if inplace else y
+
+
+@carries("prelu")
+def _prelu(x: Any, weight: Any) -> Any:
+    slope = weight if weight.numel() == 1 else weight.reshape(-1, *(1,) * (x.dim() - 2))
+    return torch.where(value_of(x) > 0, x, x * slope)
+
+
+@carries("maximum", "minimum")
+def _extreme(a: Any, b: Any) -> Any:
+    raise UnknownRuleError(
+        "maximum: write torch.where(a > b, a, b), which says what it does at a = b"
+    )
 
 
 @carries("masked_fill")

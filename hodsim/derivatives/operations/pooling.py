@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hodsim.derivatives.lane_tensor import LaneTensor
-from hodsim.derivatives.primitives import folded, linear_map
+from hodsim.derivatives.primitives import each, folded, linear_map
 from hodsim.derivatives.rules import UnknownRuleError, carries
 
 
@@ -93,11 +93,11 @@ def _average(rank: int) -> Any:
         divisor_override: int | None = None,
     ) -> LaneTensor:
         _batched(f"avg_pool{rank}d", x, rank)
-        kernel = _each(kernel_size, rank)
+        kernel = each(kernel_size, rank)
         options = (
             kernel,
-            kernel if stride is None else _each(stride, rank),
-            _each(padding, rank),
+            kernel if stride is None else each(stride, rank),
+            each(padding, rank),
             ceil_mode,
             count_include_pad,
             divisor_override,
@@ -107,10 +107,6 @@ def _average(rank: int) -> Any:
         )
 
     return rule
-
-
-def _each(value: Any, rank: int) -> list[int]:
-    return [value] * rank if isinstance(value, int) else list(value) * (rank // len(value))
 
 
 def _adaptive(rank: int) -> Any:
@@ -133,7 +129,7 @@ def _avg_pool1d(
     count_include_pad: bool = True,
 ) -> Any:
     _batched("avg_pool1d", x, 1)
-    size, step, pad = (_each(v, 1)[0] for v in (kernel_size, stride or kernel_size, padding))
+    size, step, pad = (each(v, 1)[0] for v in (kernel_size, stride or kernel_size, padding))
     flat = functional.avg_pool2d(
         x.unsqueeze(2), (1, size), (1, step), (0, pad), ceil_mode, count_include_pad
     )
@@ -143,7 +139,7 @@ def _avg_pool1d(
 @carries("adaptive_avg_pool1d")
 def _adaptive_avg_pool1d(x: LaneTensor, output_size: Any) -> Any:
     _batched("adaptive_avg_pool1d", x, 1)
-    return functional.adaptive_avg_pool2d(x.unsqueeze(2), (1, _each(output_size, 1)[0])).squeeze(2)
+    return functional.adaptive_avg_pool2d(x.unsqueeze(2), (1, each(output_size, 1)[0])).squeeze(2)
 
 
 for _rank in (1, 2, 3):

@@ -17,6 +17,8 @@ from hodsim.derivatives.rules import UnknownRuleError, carries
 def _reshaped(x: LaneTensor, real: Tensor) -> LaneTensor:
     """x in the shape that the real lane took."""
     old, new = x.value.shape, real.shape
+    if real.dtype is not x.value.dtype:
+        raise UnknownRuleError(f"view: expected lanes to keep {x.value.dtype}, got {real.dtype}")
     return linear_map(
         x,
         lambda v: v.reshape(v.shape[0], *new),
@@ -103,8 +105,21 @@ def _expand(x: LaneTensor, *sizes: Any) -> LaneTensor:
         sizes = tuple(sizes[0].shape)
     elif len(sizes) == 1 and not isinstance(sizes[0], int):
         sizes = tuple(sizes[0])
-    wide = x.value.expand(*sizes).shape
-    return x + torch.zeros((), dtype=x.value.dtype, device=x.value.device).expand(wide)  # type: ignore[return-value]
+    shape, wide = x.value.shape, x.value.expand(*sizes).shape
+
+    def apply(v: Tensor) -> Tensor:
+        return v.reshape(len(v), *(1,) * (len(wide) - len(shape)), *shape).expand(len(v), *wide)
+
+    return linear_map(
+        x,
+        apply,
+        lambda c: c.sum_to_size(len(c), *_lifted(shape, len(wide))).reshape(len(c), *shape),
+        view=True,
+    )
+
+
+def _lifted(shape: Size, rank: int) -> tuple[int, ...]:
+    return (1,) * (rank - len(shape)) + tuple(shape)
 
 
 @carries("pad")
@@ -208,8 +223,10 @@ def _reduction(name: str) -> Callable[..., LaneTensor]:
         dim: int | Sequence[int] | None = None,
         keepdim: bool = False,
         *,
+        axis: int | Sequence[int] | None = None,
         dtype: torch.dtype | None = None,
     ) -> LaneTensor:
+        dim = axis if dim is None else dim
         if dtype not in (None, x.value.dtype):
             raise UnknownRuleError(f"{name}: expected to keep {x.value.dtype}, got dtype={dtype}")
         shape = x.value.shape
@@ -252,12 +269,19 @@ def _var(
     keepdim: bool = False,
     unbiased: bool | None = None,
 ) -> LaneTensor:
+    if isinstance(dim, bool):  # torch.var(x, unbiased)
+        dim, unbiased = None, dim
     if unbiased is not None:
         correction = int(unbiased)
     axes = _axes(dim, x.dim())
     count = Size(x.value.shape[a] for a in axes).numel()
     centred = x - mean(x, axes, True)
     return total(centred * centred, axes, keepdim) / (count - correction)  # type: ignore[return-value]
+
+
+@carries("std")
+def _std(x: LaneTensor, *args: Any, **kwargs: Any) -> Any:
+    return _var(x, *args, **kwargs).sqrt()
 
 
 @carries("amax", "max", "amin", "min")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hodsim.derivatives.chain import Chain, Signature
-from hodsim.derivatives.lanes import Lane, LanePlan
+from hodsim.derivatives.lanes import Lane, LanePlan, mirrored
 from hodsim.derivatives.planner import choose
 from hodsim.derivatives.schemes.forward import forward, inputs_of
 from hodsim.derivatives.schemes.pairs import pairs
@@ -107,18 +107,12 @@ def weigh(out: Tensor, left: Tensor | None) -> Tensor:
 def open_plan(n: int, free: int, lane: Lane) -> tuple[LanePlan, Tensor]:
     """The plan with lanes (i, j, ..., lane) for all i <= j <= ..., and where a full tensor's
     entries stand among them."""
-    with torch.inference_mode(False):
-        opened = LanePlan.symmetric(n, free)
-        index = opened.rows_within(
-            torch.stack(
-                [a.flatten() for a in torch.meshgrid([torch.arange(n)] * free, indexing="ij")], 1
-            )
-        )
-        if not lane:
-            return opened, index
-        shifted = tuple(n + i for i in lane)
-        wanted = [(*free_part, *shifted) for free_part in opened.blocks[free].tolist()]
-        return LanePlan.closure(wanted, n + max(lane) + 1), index
+    opened, index = LanePlan.symmetric(n, free), mirrored(n, free)
+    if not lane:
+        return opened, index
+    shifted = tuple(n + i for i in lane)
+    wanted = [(*free_part, *shifted) for free_part in opened.blocks[free].tolist()]
+    return LanePlan.closure(wanted, n + max(lane) + 1), index
 
 
 def _straight(chain: Chain, inputs: Tensor, k: int, free: int, packed: bool) -> Tensor:

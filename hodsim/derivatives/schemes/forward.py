@@ -23,6 +23,7 @@ def inputs_of(x: Tensor, dense: Tensor | None) -> Tensor:
 
     dense : shape (count, n) or (count, batch, n).
     """
+    x = x.resolve_neg()
     if dense is None or not len(dense):
         return x.contiguous().unsqueeze(1)
     rows = torch.empty(len(x), 1 + len(dense), x.shape[1], dtype=x.dtype)

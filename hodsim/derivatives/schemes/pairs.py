@@ -10,14 +10,12 @@ multiplied from both sides at the end.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import comb
 
-import torch
 from torch import Tensor
 
 from hodsim.derivatives.chain import Chain
-from hodsim.derivatives.lanes import LanePlan
+from hodsim.derivatives.lanes import LanePlan, mirrored
 from hodsim.derivatives.schemes.forward import enter
 from hodsim.derivatives.schemes.run import TILE, empty, walk_through
 from hodsim.derivatives.schemes.walk import Block, Walk
@@ -45,7 +43,7 @@ def pairs(chain: Chain, inputs: Tensor, left: Tensor | None, packed: bool, inner
     walk_through(_write, chain, inputs, out, left, tile, (kind, inner, many))
     plan = LanePlan.symmetric(n, 2)
     if many:
-        full = out if packed else out.index_select(1, _mirrored(plan)).unflatten(1, (n, n))
+        full = out if packed else out.index_select(1, mirrored(n, 2)).unflatten(1, (n, n))
         full = full.movedim(-1, 1)
     else:
         full = out.transpose(1, 2)
@@ -77,13 +75,6 @@ def _write(walk: Walk, left: str, inner: bool, many: bool) -> None:
             walk.stream.mirror(outputs, basis, square.at, basis, outputs * basis)
             _outwards(walk, columns, square, basis, outputs, half, to)
         walk.stream.mirror(outputs, n, to, n, outputs * n)
-
-
-@lru_cache(maxsize=16)
-def _mirrored(plan: LanePlan) -> Tensor:
-    with torch.inference_mode(False):
-        i = torch.arange(plan.n)
-        return plan.rows_within(torch.cartesian_prod(i, i).reshape(-1, 2))
 
 
 def _slopes(walk: Walk, J: Block, A: Block, seed: Block, heads: Block) -> None:

@@ -47,7 +47,7 @@ def walk_through(
     arguments : hashable, passed to the writer after the walk.
     """
     size, n, batch = out.element_size(), inputs.shape[-1], len(inputs)
-    tile = min(tile, batch)
+    tile = max(1, min(tile, batch))
     bases = np.array([0, inputs.data_ptr(), out.data_ptr(), 0, *chain.addresses], dtype=np.int64)
     steps = [0, inputs.stride(0) * size, out.stride(0) * size, 0]
     if left is not None:
