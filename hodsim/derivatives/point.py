@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -125,19 +125,40 @@ def _check_module(f: nn.Module, x: Tensor) -> None:
         raise InputError(f"x: expected shape ({n},) or (batch, {n}), got {tuple(x.shape)}")
     if x.dim() < 1:
         raise InputError("x: expected shape (n,) or (batch, ...), got ()")
+    if all(map(_fits(x), _tensors(f))):
+        return
     for name, tensor in (*f.named_parameters(), *f.named_buffers()):
         if tensor.is_complex():
             raise InputError(
                 f"f: parameter {name} is {tensor.dtype}; complex neurons are not supported, write "
                 "their real and imaginary parts as real ones"
             )
-        if tensor.is_floating_point() and (
-            tensor.dtype is not x.dtype or tensor.device != x.device
-        ):
+        if not _fits(x)(tensor):
             raise InputError(
                 f"x: expected {tensor.dtype} on {tensor.device} as f's parameter {name} is, "
                 f"got {x.dtype} on {x.device}"
             )
+
+
+def _fits(x: Tensor) -> Callable[[Tensor], bool]:
+    dtype, device = x.dtype, x.device
+
+    def fits(a: Tensor) -> bool:
+        kind = a.dtype
+        if kind is dtype:
+            return a.device == device
+        return not (kind.is_floating_point or kind.is_complex)
+
+    return fits
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers, those of a module used twice twice; no names, which cost time."""
+    for held in (module._parameters, module._buffers):
+        yield from (a for a in held.values() if a is not None)
+    for child in module._modules.values():
+        if child is not None:
+            yield from _tensors(child)
 
 
 Group = tuple[tuple[tuple[int, ...], float], ...]
