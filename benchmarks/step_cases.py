@@ -16,11 +16,6 @@ from hodsim.dynamics import FullSpace, ReducedSpace
 from hodsim.dynamics.compiled import CompiledSpace
 from hodsim.errors import ConvergenceError, InputError
 
-CASES: Final = (
-    *(f"mesh/{n}" for n in CELLS),
-    *("latent", "cubature", "dtype", "batch", "jax"),
-)
-QUICK: Final = tuple(name for name in CASES if name not in [f"mesh/{n}" for n in list(CELLS)[1:]])
 SUBSPACES: Final = (("hod", 6), ("pca", 6), ("pca", 20), ("quadratic", 6))
 RANKS: Final = (6, 9, 12, 15, 18, 20)
 SIZES: Final = (34, TETS, 142)
@@ -56,14 +51,16 @@ class Bench:
         name, _, size = case.partition("/")
         self.tell("making")
         level = self.world.level(int(size) if size else min(CELLS))
-        contenders = list({
-            "mesh": self._mesh,
-            "latent": self._latent,
-            "cubature": self._cubature,
-            "dtype": self._dtype,
-            "batch": self._batch,
-            "jax": self._jax,
-        }[name](level))
+        contenders = list(
+            {
+                "mesh": self._mesh,
+                "latent": self._latent,
+                "cubature": self._cubature,
+                "dtype": self._dtype,
+                "batch": self._batch,
+                "jax": self._jax,
+            }[name](level)
+        )
         try:
             race(contenders, self.steps, self.tell)
         except ConvergenceError as error:

@@ -91,9 +91,7 @@ def stepping(subspace: str, rank: int | None, tets: int, integrator: Any, **more
     def restart() -> None:
         state[0] = integrator.start()
 
-    return Contender(
-        subspace, rank, tets, take, restart, last=lambda: state[0].z.copy(), **more
-    )
+    return Contender(subspace, rank, tets, take, restart, last=lambda: state[0].z.copy(), **more)
 
 
 def compiled(space: CompiledSpace, **more: Any) -> Contender:

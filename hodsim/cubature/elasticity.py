@@ -58,6 +58,9 @@ class WholeMesh(Elasticity):
 class Sampled(Elasticity):
     """The tets of a cubature and the rows of B that they touch: nothing of the mesh's size.
 
+    `basis` holds those rows, `gram` is their basis^T basis; `far` [m] is the largest coordinate of
+    a touched vertex, and `rounding` [N/m] the force's norm that rounding makes per metre of it.
+
     Raises `InputError` for a cubature of another mesh, or one whose tets are all clamped.
     """
 
@@ -76,26 +79,26 @@ class Sampled(Elasticity):
         w = cubature.weights
         self._elastic = Assembly(mesh, body.material.law, a * w, b * w, np.flatnonzero(free < 0))
         rows = 3 * free[free >= 0, None] + np.arange(3)
-        self._basis = np.ascontiguousarray(basis[rows.ravel()])
-        self._gram = self._basis.T @ self._basis
-        self._far = float(np.abs(mesh.vertices).max())
+        self.basis = np.ascontiguousarray(basis[rows.ravel()])
+        self.gram = self.basis.T @ self.basis
+        self.far = float(np.abs(mesh.vertices).max())
         rest = self._elastic.force_and_stiffness(np.zeros(rows.size))[1]
         sums = np.add.reduceat(np.abs(rest), self._elastic.pattern.indptr[:-1])
-        self._rounding = float(np.finfo(np.float64).eps * np.linalg.norm(sums))
+        self.rounding = float(np.finfo(np.float64).eps * np.linalg.norm(sums))
 
     def energy(self, z: np.ndarray) -> float:
-        return self._elastic.energy(self._basis @ z)
+        return self._elastic.energy(self.basis @ z)
 
     def force(self, z: np.ndarray) -> np.ndarray:
-        return np.asarray(self._elastic.force(self._basis @ z) @ self._basis)
+        return np.asarray(self._elastic.force(self.basis @ z) @ self.basis)
 
     def stiffness(self, z: np.ndarray, J: np.ndarray) -> np.ndarray:
-        B = self._basis
+        B = self.basis
         return self._elastic.projected_stiffness(B @ z, B @ J)
 
     def noise(self, z: np.ndarray, J: np.ndarray) -> float:
-        reach = self._far + float(np.abs(self._basis @ z).max())
-        return float(np.sqrt(np.vdot(J, self._gram @ J))) * self._rounding * reach
+        reach = self.far + float(np.abs(self.basis @ z).max())
+        return float(np.sqrt(np.vdot(J, self.gram @ J))) * self.rounding * reach
 
 
 def constants(body: Body) -> tuple[float, float]:

@@ -47,7 +47,7 @@ class Loads:
 
     def __init__(self, body: Body, loads: tuple[Load, ...]) -> None:
         self.body = body
-        self._loads = loads
+        self.loads = loads
         self._torques: dict[int, _Torque] = {}
         columns = []
         for k, load in enumerate(loads):
@@ -66,7 +66,7 @@ class Loads:
 
     def amplitudes(self, t: float) -> np.ndarray:
         """s(t), three numbers a load in the unit of its kind, shape (3 n_loads,)."""
-        return np.array([value_at(load, t) for load in self._loads]).reshape(-1)
+        return np.array([value_at(load, t) for load in self.loads]).reshape(-1)
 
     def force(self, s: np.ndarray, u: np.ndarray) -> np.ndarray:
         """f_ext [N] at amplitudes s and displacements u [m], shape (n_dofs,)."""

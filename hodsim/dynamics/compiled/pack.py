@@ -163,8 +163,8 @@ def _floor(body: Body, B: np.ndarray, cubature: Cubature | None) -> _Floor:
         swing = float(np.linalg.norm(B, axis=1).max())
         return _Floor(body.rounding, float(np.abs(body.mesh.vertices).max()), swing, B.T @ B)
     sampled = Sampled(body, B, cubature)
-    swing = float(np.linalg.norm(sampled._basis, axis=1).max())
-    return _Floor(sampled._rounding, sampled._far, swing, sampled._gram)
+    swing = float(np.linalg.norm(sampled.basis, axis=1).max())
+    return _Floor(sampled.rounding, sampled.far, swing, sampled.gram)
 
 
 def _pack_network(subspace: HoD, plan: Any, model: Store, scratch: Store) -> np.ndarray:

@@ -200,7 +200,7 @@ class _Amplitudes:
     """All amplitudes as one piecewise linear function of time: `Loads.amplitudes`, faster."""
 
     def __init__(self, loads: Loads) -> None:
-        self._times = sorted({t for load in loads._loads for t in load.times}) or [0.0]
+        self._times = sorted({t for load in loads.loads for t in load.times}) or [0.0]
         self._values = np.array([loads.amplitudes(t) for t in self._times])
         self._slopes = np.diff(self._values, axis=0) / np.diff(self._times)[:, None]
 
