@@ -1,8 +1,9 @@
-"""The floor of a compiled step: counted operations over the rate that this core reaches; and an H100.
+"""The floor of a compiled step, counted operations over this core's rate; and what an H100 allows.
 
-Counted are the matrix products of a step, 2 m n k each, as `step_cost` counts them. The rate is what
-numpy's BLAS reaches on products of just those shapes, the best of them for one row (GEMV) and the
-best for several (GEMM). Materials, activations, the r x r solve and Python are not in it.
+Counted are the matrix products of a step, 2 m n k each, as `step_cost` counts them. The rate is
+what numpy's BLAS reaches on products of just those shapes, the time of an empty call taken off: the
+best of all that have one row (GEMV), and the best of those that have several (GEMM). Materials,
+activations, the r x r solve and Python are not in the floor.
 """
 
 from __future__ import annotations
@@ -70,6 +71,13 @@ class Floor:
 
 @cache
 def _rate(product: Product, dtype: str) -> float:
+    empty = _seconds((1, 1, 1), dtype)
+    return flops([product]) / max(_seconds(product, dtype) - empty, 1e-9)
+
+
+@cache
+def _seconds(product: Product, dtype: str) -> float:
+    """CPU time of a call of numpy."""
     m, n, k = product
     rng = np.random.default_rng(0)
     A, B = (rng.standard_normal(shape).astype(dtype) for shape in ((m, k), (k, n)))
@@ -82,20 +90,22 @@ def _rate(product: Product, dtype: str) -> float:
         return (time.process_time() - began) / calls
 
     calls = max(1, int(_SAMPLE_S / max(seconds(20), 1e-7)))
-    return flops([product]) / median(seconds(calls) for _ in range(_SAMPLES))
+    return median(seconds(calls) for _ in range(_SAMPLES))
 
 
 def h100_lines(space: CompiledSpace, iterations: float) -> Iterator[str]:
     """What an H100's data sheet allows, as arithmetic."""
     cost = step_cost(space, iterations)
     f, b = float(cost.flops), float(cost.bytes)
+    flop, byte = f"{f / 1e6:.2f}e6", f"{b / 1e6:.2f}e6"
     yield (
-        "H100, an ESTIMATE by arithmetic alone: nothing here was run on a GPU. Peaks of NVIDIA's data "
-        "sheet (SXM): 67 TFLOP/s FP64 in tensor cores, 34 TFLOP/s without, 3.35 TB/s, 132 processors."
+        "H100, an ESTIMATE by arithmetic alone: nothing here was run on a GPU. Peaks of NVIDIA's "
+        "data sheet (SXM): FP64 67 TFLOP/s in tensor cores and 34 without, 3.35 TB/s, 132 "
+        "processors."
     )
     yield (
-        f"  a step of {space.subspace.kind}-{space.subspace.rank} with {iterations:.2f} iterations: "
-        f"{f / 1e6:.2f} Mflop in products, {b / 1e6:.2f} MB of constants read"
+        f"  a step of {space.subspace.kind}-{space.subspace.rank} with {iterations:.2f} "
+        f"iterations: {flop} operations in products, {byte} bytes of constants read"
     )
     for bodies in (1, 1000):
         tensor, vector, memory = (
@@ -103,13 +113,13 @@ def h100_lines(space: CompiledSpace, iterations: float) -> Iterator[str]:
             for x, name in ((f, "tensor"), (f, "vector"), (b, "bytes"))
         )
         yield (
-            f"  {bodies} bod{'y' if bodies == 1 else 'ies'}: {f / 1e6:.2f}e6 x {bodies} / 67e12 = "
-            f"{tensor:.3g} us, / 34e12 = {vector:.3g} us; {b / 1e6:.2f}e6 x {bodies} / 3.35e12 = "
+            f"  {bodies} bod{'y' if bodies == 1 else 'ies'}: {flop} x {bodies} / 67e12 = "
+            f"{tensor:.3g} us, / 34e12 = {vector:.3g} us; {byte} x {bodies} / 3.35e12 = "
             f"{memory:.3g} us if each body reads from memory"
         )
     block = 1e6 * f / (H100["vector"] / H100["processors"])
     yield (
-        f"  a body is one block on one of 132 processors: {f / 1e6:.2f}e6 / (34e12 / 132) = {block:.3g} us "
-        "a step at best, without barriers or latency. The constants fit its 50 MB of L2, and 1,000 bodies "
-        "share them, so that the memory figure is an upper bound of the traffic's time"
+        f"  one body is one block on one processor: {flop} / (34e12 / 132) = {block:.3g} us a step "
+        "at best, without barriers or latency. The constants fit into 50 MB of L2 and bodies share "
+        "them, so that the memory figures are upper bounds of that part"
     )

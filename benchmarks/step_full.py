@@ -29,8 +29,9 @@ Apply = Callable[[np.ndarray], np.ndarray]
 class KrylovSpace(FullSpace):
     """`FullSpace` with Newton's directions from preconditioned conjugate gradients.
 
-    Residual, matrix, first guess, line search and stopping rule are those of `FullSpace`; the matrix
-    is assembled once an iteration, and a direction is only as exact as Newton's method has use for.
+    Residual, matrix, first guess, line search and stopping rule are those of `FullSpace`; the
+    matrix is assembled once an iteration, and a direction is only as exact as Newton's method has
+    use for.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ def header_lines(head: dict[str, Any]) -> Iterable[str]:
     yield f"commit {head['commit'] or 'unknown'}, seed {head['seed']}"
     yield (
         f"{SCENE}, {head['steps']} steps, contenders in turn; medians of the time of a step of one "
-        "body [ms]; speed-up is full space's best over it in wall time, floor ratio is in CPU time"
+        "body [ms]; speed-up is full space's best over it, and ratio to the floor, in CPU time"
     )
 
 

@@ -73,7 +73,11 @@ class Contender:
         if keep and self.last is not None:
             self.poses.append(self.last())
 
-    def ms(self, calls: int | None = None) -> float:
+    def cpu_ms(self, calls: int | None = None) -> float:
+        """Median CPU time [ms] over the first calls."""
+        return median(self.cpu[:calls])
+
+    def wall_ms(self, calls: int | None = None) -> float:
         """Median wall time [ms] over the first calls."""
         return median(self.wall[:calls])
 

@@ -1,8 +1,8 @@
 """What is stepped: a held-out scene on meshes of several sizes, subspaces on each, cubatures.
 
-There is one trained model, of the mesh of 514 vertices. On a finer one its basis is interpolated: the
-shape functions of the coarse tets at the fine vertices. Cubatures are fitted there anew, to poses
-of motions that the same subspace makes on the coarse mesh under loads drawn as for training.
+There is one trained model, of the mesh of 514 vertices. On a finer one its basis is interpolated:
+the shape functions of the coarse tets at the fine vertices. Cubatures are fitted there anew, to
+poses of motions that the same subspace makes on the coarse mesh under loads drawn as for training.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def contract(
     InputError : an argument of the wrong shape, type or place, by name.
     UnknownRuleError : f does what no rule knows, by name.
     """
-    point = Point.of(f, x)
+    chain = None if lower or rows is not None else _chain(f, x)
+    point = Point.of(f, x, parameters=chain is None)
     if not isinstance(free, int) or isinstance(free, bool) or free < 0:
         raise InputError(f"free: expected a whole number of 0 or more, got {free!r}")
     if free > 1 and point.names is not None:
@@ -91,13 +92,12 @@ def contract(
     directions = Directions.of(point, right)
     if lower and None in directions.numbers:
         raise InputError("lower: expected directions only, got a Matrix, which has no lower orders")
-    chain = None
     order = directions.order + free
     check_order(order)
     # What the fast path lacks, the general one has.
-    if not lower and rows is None and order <= FAST_ORDER and (scheme != "adjoint" or free < 2):
-        chain = _fast_chain(f, point, directions, left)
-    if chain is not None:
+    if order > FAST_ORDER or (scheme == "adjoint" and free > 1):
+        chain = None
+    if chain is not None and _is_fast(f, point, directions, left):
         return _on_chain(chain, point, directions, left, free, scheme, packed)
     if free:
         return whole.contract_open(f, point, directions, left, free, scheme, lower, packed, rows)
@@ -256,8 +256,8 @@ def explain(
     point = Point.of(f, x)
     directions = Directions.of(point, right)
     with torch.no_grad():
-        chain = _fast_chain(f, point, directions, left)
-        if chain is not None:
+        chain = _chain(f, x)
+        if chain is not None and _is_fast(f, point, directions, left):
             return _explain_chain(chain, point, directions, left, free)
         return whole.choice_of(f, point, directions, left, free)
 
@@ -265,18 +265,14 @@ def explain(
 # ------------------------------------------------------------------ the fast path of plain chains
 
 
-def _fast_chain(
-    f: Function, point: Point, directions: Directions, left: Tensor | None
-) -> Chain | None:
-    """f as a plain chain of layers, if that path may be taken."""
-    if point.names is not None or None in directions.numbers:
-        return None
+def _is_fast(f: Function, point: Point, directions: Directions, left: Any) -> bool:
+    """Whether a chain may take the fast path: single directions, and no gradient wanted."""
+    if None in directions.numbers:
+        return False
     tensors = [*point.leaves, *(a for seed in directions.seeds for a in seed)]
-    if left is not None and left is not whole.ONE:
+    if isinstance(left, Tensor):
         tensors.append(left)
-    if not all(isinstance(t, Tensor) for t in tensors) or _wants_gradient(f, tensors):
-        return None
-    return _chain(f, point.leaves[0])
+    return not _wants_gradient(f, tensors)
 
 
 def _wants_gradient(f: Function, tensors: Sequence[Tensor]) -> bool:
@@ -286,10 +282,14 @@ def _wants_gradient(f: Function, tensors: Sequence[Tensor]) -> bool:
     return any(t.requires_grad for t in (*tensors, *own))
 
 
-def _chain(f: Function, x: Tensor) -> Chain | None:
-    if not isinstance(f, nn.Module) or x.device.type != "cpu" or x.dim() not in (1, 2):
+def _chain(f: Function, x: Any) -> Chain | None:
+    """f as a plain chain of layers of x's type, on the CPU."""
+    if not isinstance(f, nn.Module) or not isinstance(x, Tensor):
         return None
-    return chain_of(f)
+    if x.device.type != "cpu" or x.dim() not in (1, 2):
+        return None
+    chain = chain_of(f)
+    return chain if chain is not None and chain.dtype in (None, x.dtype) else None
 
 
 def _on_chain(

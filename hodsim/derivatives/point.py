@@ -50,8 +50,8 @@ class Point:
     leaves: tuple[Tensor, ...]
 
     @staticmethod
-    def of(f: Function, x: Tensors) -> Point:
-        """Check f and x."""
+    def of(f: Function, x: Tensors, parameters: bool = True) -> Point:
+        """Check f and x; f's parameters too unless that has been done."""
         if not callable(f):
             raise InputError(f"f: expected a torch.nn.Module or a function, got {type(f).__name__}")
         if isinstance(x, Mapping):
@@ -66,7 +66,7 @@ class Point:
                 raise InputError(f"{name}: expected a float32 or float64 tensor, got {kind}")
             point.check_like(name, leaf)
         if point.names is None and isinstance(f, nn.Module):
-            _check_module(f, point.leaves[0])
+            _check_module(f, point.leaves[0], parameters)
         return point
 
     def labels(self, name: str) -> list[str]:
@@ -116,7 +116,7 @@ class Point:
         return a
 
 
-def _check_module(f: nn.Module, x: Tensor) -> None:
+def _check_module(f: nn.Module, x: Tensor, parameters: bool) -> None:
     first = f
     while isinstance(first, nn.Sequential) and len(first) > 0:
         first = first[0]
@@ -125,7 +125,7 @@ def _check_module(f: nn.Module, x: Tensor) -> None:
         raise InputError(f"x: expected shape ({n},) or (batch, {n}), got {tuple(x.shape)}")
     if x.dim() < 1:
         raise InputError("x: expected shape (n,) or (batch, ...), got ()")
-    if all(map(_fits(x), _tensors(f))):
+    if not parameters or all(map(_fits(x), _tensors(f))):
         return
     for name, tensor in (*f.named_parameters(), *f.named_buffers()):
         if tensor.is_complex():
