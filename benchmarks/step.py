@@ -98,10 +98,11 @@ def _measure(args: argparse.Namespace) -> int:
             stopped = True
     head["remarks"] = bench.remarks
     head["h100_estimate"] = bench.h100()
+    screen.print(step_report.table(bench.rows))
+    head["aims"] = list(step_report.aims(bench.rows))
     if args.json:
         report.write(args.json, head, bench.rows, [])
-    screen.print(step_report.table(bench.rows))
-    for line in (*bench.remarks, *head["h100_estimate"]):
+    for line in (*bench.remarks, *head["aims"], *head["h100_estimate"]):
         screen.print(line, soft_wrap=True, markup=False)
     if stopped:
         screen.print(f"stopped after {done} of {len(cases)} cases, {len(bench.rows)} rows")
