@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import cache
-from statistics import median
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from hodsim.dynamics.compiled import CompiledSpace, step_cost
 from hodsim.dynamics.compiled import plan as at
 
 Product = tuple[int, int, int]  # m, n, k
-_SAMPLES, _SAMPLE_S = 5, 2e-3
+_SAMPLES, _SAMPLE_S = 7, 2e-3
 
 # NVIDIA's H100 SXM data sheet, dense FP64.
 H100: Final = {"tensor": 67e12, "vector": 34e12, "bytes": 3.35e12, "processors": 132}
@@ -52,12 +51,15 @@ def flops(some: list[Product]) -> float:
 class Floor:
     """Rates of one core, measured once for each set of shapes."""
 
-    def ms(self, space: CompiledSpace, iterations: float) -> float:
-        """The least time of a step [ms] of so many Newton iterations."""
+    def ms(self, space: CompiledSpace, iterations: np.ndarray) -> np.ndarray:
+        """The least times [ms] of steps of so many Newton iterations."""
         evaluate, matrices = products(space)
         rates = self.rates(space)
-        taken = [(1.0 + iterations, p) for p in evaluate] + [(iterations, p) for p in matrices]
-        return 1e3 * sum(times * flops([p]) / rates[p[0] == 1] for times, p in taken)
+
+        def ms(some: list[Product]) -> float:
+            return 1e3 * sum(flops([p]) / rates[p[0] == 1] for p in some)
+
+        return (1.0 + iterations) * ms(evaluate) + iterations * ms(matrices)
 
     def rates(self, space: CompiledSpace) -> dict[bool, float]:
         """Operations a second of one row (True) and of several (False)."""
@@ -91,7 +93,7 @@ def _seconds(product: Product, dtype: str) -> float:
         return (time.process_time() - began) / calls
 
     calls = max(1, int(_SAMPLE_S / max(seconds(20), 1e-7)))
-    return median(seconds(calls) for _ in range(_SAMPLES))
+    return min(seconds(calls) for _ in range(_SAMPLES))
 
 
 def h100_lines(space: CompiledSpace, iterations: float) -> Iterator[str]:

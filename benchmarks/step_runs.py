@@ -16,6 +16,8 @@ from hodsim.errors import ConvergenceError
 
 # Steps that a contender takes before the next one's turn: the first finds its data out of cache.
 TURN: Final = 8
+# Bodies that are run singly, under the loads that as many have in a batch.
+_RUNS: Final = 10
 
 
 @dataclass
@@ -109,14 +111,45 @@ def compiled(space: CompiledSpace, **more: Any) -> Contender:
 
 def batch(space: CompiledSpace, steps: int, rounds: int) -> Contender:
     """All bodies of a space through `steps` steps in one launch, each under other loads."""
-    scales = np.linspace(0.5, 1.0, space.bodies) if space.bodies > 1 else np.ones(1)
 
     def take() -> float:
+        scales = scales_of(space.bodies)
         out = simulate_batch(space, steps=steps, scales=scales, features=False, workers=1)
         if not out.converged.all():
             raise ConvergenceError(f"{int((~out.converged).sum())} of {space.bodies} bodies failed")
         return float(out.iterations.mean())
 
+    return _many(space, take, space.bodies, steps, rounds)
+
+
+def single_runs(space: CompiledSpace, steps: int, rounds: int) -> Contender:
+    """One body after the other through `steps` steps, a call of Python a step."""
+    rest = np.zeros((1, space.subspace.rank))
+
+    def take() -> float:
+        taken = 0
+        for scale in scales_of(_RUNS):
+            space.begin(rest, rest, np.full((1, len(space.amplitudes_at(0.0))), scale))
+            state = space.start()
+            for _ in range(steps):
+                state, result = space.step(state)
+                _good(result, "a single run")
+                taken += result.iterations
+        return taken / (_RUNS * steps)
+
+    one = _many(space, take, 1, _RUNS * steps, rounds)
+    one.notes.append(f"single runs: step() in a loop, loads of {_RUNS} bodies")
+    return one
+
+
+def scales_of(bodies: int) -> np.ndarray:
+    """What each body's loads are multiplied by."""
+    return np.linspace(0.5, 1.0, bodies) if bodies > 1 else np.ones(1)
+
+
+def _many(
+    space: CompiledSpace, take: Callable[[], float], bodies: int, steps: int, rounds: int
+) -> Contender:
     s = space.subspace
     assert space.cubature is not None
     return Contender(
@@ -126,8 +159,8 @@ def batch(space: CompiledSpace, steps: int, rounds: int) -> Contender:
         take,
         lambda: None,
         dtype=space.dtype,
-        bodies=space.bodies,
-        units=space.bodies * steps,
+        bodies=bodies,
+        units=bodies * steps,
         most=rounds,
         space=space,
     )
