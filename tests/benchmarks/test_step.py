@@ -128,6 +128,7 @@ def test_its_parts_are_right() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_jax_takes_the_same_steps() -> None:
     pytest.importorskip("jax")
     done = run("--quick", "--cases", "jax", "--steps", "2")
