@@ -99,7 +99,9 @@ def compare(
                 scene,
                 models(scene),
                 specs,
-                cubatures=load_cubatures(model_folder(scene, model)),
+                cubatures=load_cubatures(model_folder(scene, model))
+                if any(spec.compiled for spec in specs)
+                else {},
                 steps=min(_QUICK_STEPS, scene.time.steps) if quick else None,
                 solver=solver,
                 progress=output.prefixed(report, where),
@@ -112,6 +114,8 @@ def compare(
     for kind, rows in summary.items():
         console.print(_table(kind, rows))
         console.print()
+    if told := output.missing_cubatures(runs):
+        console.print(told, soft_wrap=True)
     matches = {} if ablate else {kind: _matching_rank(rows) for kind, rows in summary.items()}
     for kind, told in matches.items():
         if told is not None:

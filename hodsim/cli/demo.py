@@ -97,6 +97,8 @@ def demo(
             written.append(json)
     console = output.console()
     console.print(output.runs_table(runs))
+    if told := output.missing_cubatures(runs):
+        console.print(told, soft_wrap=True)
     console.print(
         f"\nErrors: RMS over {runs[0].steps} steps and the vertices of the free end face, against "
         "the RMS of full space."

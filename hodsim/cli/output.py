@@ -173,6 +173,18 @@ def runs_table(runs: Iterable[Run]) -> Table:
     return table
 
 
+def missing_cubatures(runs: Iterable[Run]) -> str | None:
+    """A sentence on the compiled runs that had no cubature; None if all had."""
+    whole = max((run.tets for run in runs), default=0)
+    labels = [run.label for run in runs if run.engine == "compiled" and run.tets == whole]
+    if not labels:
+        return None
+    return (
+        f"no cubature for {', '.join(dict.fromkeys(labels))}: all {whole} tets evaluated; "
+        "`hodsim cubature` fits one"
+    )
+
+
 def percent(value: float | None) -> str:
     """A ratio as a percentage with three digits, or a dash where there is none."""
     return "-" if value is None else f"{number(100.0 * value)} %"

@@ -224,7 +224,7 @@ def setup_of(
     subspace = model.subspace(spec.kind, spec.rank)
     cubature = (cubatures or {}).get(f"{spec.kind}-{subspace.rank}")
 
-    def compiled(step: float) -> Integrator:
+    def compiled(step: float) -> CompiledSpace:
         return CompiledSpace(body, loads, subspace, cubature, step, time.integrator, scene.newton)
 
     def reference(step: float) -> Integrator:
@@ -243,7 +243,8 @@ def setup_of(
         stepped = Substepping(reference, time.step)
         return Setup(stepped, subspace, "reference", body.mesh.n_tets, "dense")
     tets = body.mesh.n_tets if cubature is None else len(cubature.tets)
-    return Setup(Substepping(compiled, time.step), subspace, "compiled", tets, "dense")
+    stepped_once = Substepping(compiled, time.step, CompiledSpace.copy_applied)
+    return Setup(stepped_once, subspace, "compiled", tets, "dense")
 
 
 def _told(progress: Progress, label: str, total: int) -> Callable[[int], None]:

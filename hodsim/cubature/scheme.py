@@ -102,7 +102,11 @@ class Cubature:
                 f"{self.name}; {_AGAIN}"
             )
         ours = fingerprint_of(subspace)
-        if not np.allclose(self.fingerprint, ours, rtol=0.0, atol=_SAME * np.abs(ours).max()):
+        theirs = self.fingerprint
+        alike = theirs.shape == ours.shape and np.allclose(
+            theirs, ours, rtol=0.0, atol=_SAME * np.abs(ours).max()
+        )
+        if not alike:
             raise InputError(
                 f"cubature: expected one for this {self.name}, given one for another model's; "
                 f"{_AGAIN}"

@@ -85,6 +85,8 @@ class ReducedSpace:
             raise InputError(
                 f"formulation: expected {' or '.join(FORMULATIONS)}, given {formulation!r}"
             )
+        if not (np.isfinite(step) and step > 0.0):
+            raise InputError(f"step: expected a time above 0 s, given {step}")
         if subspace.basis.shape[0] != body.n_dofs:
             raise InputError(
                 f"subspace: expected {body.n_dofs} free degrees of freedom, as the body has; "

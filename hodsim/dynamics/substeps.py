@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from hodsim.dynamics.newton import NewtonResult
 from hodsim.dynamics.schemes import Motion
 from hodsim.dynamics.trajectory import Integrator, State
 
 DEEPEST: Final = 3
+I = TypeVar("I", bound=Integrator)  # noqa: E741
 
 
-class Substepping:
+class Substepping(Generic[I]):
     """An integrator that takes a failed step again in 2, 4, ... 2^DEEPEST parts.
 
     The next step starts anew from where the parts end (BDF2 with one Euler step, as at the start).
@@ -23,14 +24,22 @@ class Substepping:
     ----------
     make
         Makes the integrator of a step [s]; called once for each length that is needed.
+    copy_loads
+        Gives the integrator of a part (second) the loads that a user has applied to that of the
+        whole step (first).
     step
         The whole step h [s].
     """
 
-    def __init__(self, make: Callable[[float], Integrator], step: float) -> None:
-        self.h, self._make = step, make
+    def __init__(
+        self,
+        make: Callable[[float], I],
+        step: float,
+        copy_loads: Callable[[I, I], None] | None = None,
+    ) -> None:
+        self.h, self._make, self._copy_loads = step, make, copy_loads
         self.whole = make(step)
-        self._parts: dict[int, Integrator] = {0: self.whole}
+        self._parts: dict[int, I] = {0: self.whole}
 
     def start(self) -> State:
         return self.whole.start()
@@ -47,6 +56,8 @@ class Substepping:
         if depth not in self._parts:
             self._parts[depth] = self._make(self.h / 2**depth)
         inner, now, iterations = self._parts[depth], _anew(state), 0
+        if self._copy_loads is not None:
+            self._copy_loads(self.whole, inner)
         for _ in range(2**depth):
             now, result = inner.step(now)
             iterations += result.iterations

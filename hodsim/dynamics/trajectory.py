@@ -113,9 +113,9 @@ def simulate(
         took = 1e3 * (time.perf_counter() - began)
         if not result.converged:
             if on_failure == "raise":
-                result.check(f"step {k} (t = {after.t:g} s)")
+                result.check(f"step {k} (t = {state.t + integrator.h:g} s)")
             failure = (
-                f"step {k} (t = {after.t:g} s): {result.status}, "
+                f"step {k} (t = {state.t + integrator.h:g} s): {result.status}, "
                 f"relative residual {result.residuals[-1]:.1e}"
             )
             break

@@ -488,3 +488,65 @@ def test_other_bodies_cubatures_and_loads_are_refused() -> None:
         simulate_batch(space, amplitudes=np.zeros((1, 4)))
     with pytest.raises(InputError, match="workers"):
         simulate_batch(space, workers=0)
+
+
+# ---------------------------------------------------------------- found by trying to break it
+
+
+def test_a_batch_leaves_its_scales_behind() -> None:
+    body = _body()
+    loads, subspace = Loads(body, LOADS), _subspace("hod", body)
+    space = CompiledSpace(body, loads, subspace, None, H)
+    simulate_batch(space, steps=2, scales=np.array([0.0]))
+    got = simulate(space, 5, basis=subspace.basis).z
+    wanted = simulate(CompiledSpace(body, loads, subspace, None, H), 5, basis=subspace.basis).z
+    assert np.array_equal(got, wanted)
+
+
+def test_parts_keep_what_is_applied() -> None:
+    body = _body()
+    subspace = _subspace("hod", body)
+    spaces = [CompiledSpace(body, Loads(body, ()), subspace, None, h) for h in (H, H / 2)]
+    spaces[0].apply(spaces[0].gravity(np.array([0.0, 0.0, -1.0])))
+    spaces[0].copy_applied(spaces[1])
+    after, _ = spaces[1].step(spaces[1].start())
+    assert np.abs(after.z).max() > 0
+
+
+@pytest.mark.parametrize("step", [0.0, -0.02, np.inf, np.nan])
+def test_a_step_that_is_no_time_is_refused(step: float) -> None:
+    body = _body()
+    for make in (
+        lambda: CompiledSpace(body, Loads(body, ()), _subspace("pca", body), None, step),
+        lambda: ReducedSpace(body, Loads(body, ()), _subspace("pca", body), step),
+    ):
+        with pytest.raises(InputError, match="step: expected a time above 0 s"):
+            make()
+
+
+def test_a_failed_step_is_told_at_its_own_time() -> None:
+    body = _body()
+    space = CompiledSpace(
+        body, Loads(body, LOADS), _subspace("hod", body), None, H, newton_spec=NewtonSpec(1e-30, 1)
+    )
+    motion = simulate(space, 3, on_failure="stop")
+    assert motion.failure is not None
+    assert "step 1 (t = 0.02 s)" in motion.failure
+
+
+def test_a_missing_gpu_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    if wp.is_cuda_available():
+        return
+    body = _body()
+    with pytest.raises(InputError, match="expected an NVIDIA GPU"):
+        CompiledSpace(body, Loads(body, ()), _subspace("pca", body), None, H, device="cuda")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_fingerprint_of_another_shape_is_another_models() -> None:
+    body = _body()
+    subspace = _subspace("hod", body)
+    cubature = _cubature(body, subspace)
+    cubature.check(body, subspace)
+    with pytest.raises(InputError, match="another model"):
+        replace(cubature, fingerprint=np.zeros((2, 3))).check(body, subspace)

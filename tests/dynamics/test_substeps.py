@@ -60,3 +60,14 @@ def test_where_nothing_helps_the_state_stays() -> None:
     after, result = space.step(before)
     assert after is before
     assert result.status == "line_search"
+
+
+def test_parts_feel_the_loads_that_a_user_applies() -> None:
+    given: list[tuple[float, float]] = []
+
+    def copy(whole: _Falling, part: _Falling) -> None:
+        given.append((whole.h, part.h))
+
+    space = Substepping(lambda h: _Falling(h, 0.25), 0.5, copy)
+    space.step(space.step(space.start())[0])
+    assert given == [(0.5, 0.25), (0.5, 0.25)]

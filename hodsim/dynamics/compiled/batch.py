@@ -58,6 +58,9 @@ def simulate_batch(
 ) -> Batch:
     """Take so many steps of all of the space's bodies from t = 0, in one launch.
 
+    A body whose step fails stays at its last good state, and its later steps are "not_taken":
+    steps are not taken in parts here, as `Substepping` does for one body.
+
     Parameters
     ----------
     space
@@ -109,7 +112,8 @@ def simulate_batch(
     if k:
         out.amplitudes.assign(amplitudes.astype(space.dtype))
     if launcher.device.is_cuda:
-        launcher.record(out, steps, launcher.scratch(n), count=n, fresh=True).launch()
+        run = launcher.record(out, steps, launcher.scratch(n), count=n, fresh=True)
+        run.launch()  # `run` and its memory live until the results are read below
     else:
         _on_threads(space, out, steps, workers)
     names = np.array([*STATUSES, "not_taken"])

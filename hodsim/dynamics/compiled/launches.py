@@ -43,8 +43,9 @@ class Output:
 class Recorded:
     """A recorded launch to replay with `launch()`; on CUDA it is captured in a graph."""
 
-    def __init__(self, command: Any, out: Output, device: Any) -> None:
+    def __init__(self, command: Any, out: Output, memory: Any, device: Any) -> None:
         self.out, self.launch = out, command.launch
+        self._kept = command, memory  # a graph holds addresses, not the arrays there
         if device.is_cuda:
             with wp.ScopedCapture(device=device) as capture:
                 command.launch()
@@ -132,7 +133,7 @@ class Launcher:
             block_dim=self._block_dim,
             record_cmd=True,
         )
-        return Recorded(command, out, self.device)
+        return Recorded(command, out, (given, scratch), self.device)
 
     def put(self, array: Any, row: int, value: Any) -> None:
         """Set one row of an array."""
@@ -184,15 +185,18 @@ class FirstBody:
 
 def device_named(name: str) -> Any:
     """Warp's device "cpu", "cuda" or "cuda:1"; raises `InputError` if there is none."""
-    if not (name in ("cpu", "cuda") or name.startswith("cuda:")):
+    if not isinstance(name, str) or not (name in ("cpu", "cuda") or name.startswith("cuda:")):
         raise InputError(f"device: expected cpu or cuda, given {name!r}; choose one")
+    none = InputError(
+        f"device: expected an NVIDIA GPU with its driver for {name!r}, given a machine where "
+        'Warp finds none; use device="cpu"'
+    )
+    if name != "cpu" and not wp.is_cuda_available():
+        raise none
     try:
         return wp.get_device(name)
     except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"device: expected an NVIDIA GPU with its driver for {name!r}, given a machine where "
-            'Warp finds none; use device="cpu"'
-        ) from error
+        raise none from error
 
 
 def threads_of(block_dim: int | None, device: Any) -> int:

@@ -38,7 +38,8 @@ class CompiledSpace:
     cubature
         The tets and weights that stand for the elastic forces; all tets if None.
     dtype
-        "float64" or "float32".
+        "float64" or "float32". In float32 forces within its rounding of the elastic ones (for the
+        shipped beam about 1e-4 of its loads) are taken for none, and steps far below 1 ms fail.
     device
         "cpu", or "cuda" (one of several: "cuda:1"), where the step is captured in a CUDA graph.
     bodies
@@ -73,6 +74,8 @@ class CompiledSpace:
             )
         if dtype not in DTYPES:
             raise InputError(f"dtype: expected float64 or float32, given {dtype!r}; choose one")
+        if not (np.isfinite(step) and step > 0.0):
+            raise InputError(f"step: expected a time above 0 s, given {step}")
         if bodies < 1:
             raise InputError(f"bodies: expected at least 1, given {bodies}")
         if subspace.basis.shape[0] != body.n_dofs:
@@ -97,6 +100,8 @@ class CompiledSpace:
         self._one = self.launcher.record(self.launcher.output(1), 1, self.launcher.scratch(1))
         self._first = FirstBody(self.launcher, self._one.out)
         self._last: State | None = None
+        # The forces that the user applies, by body.
+        self.applied: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     # ------------------------------------------------------------------------------ user's loads
     def spring(
@@ -111,6 +116,10 @@ class CompiledSpace:
 
     def gravity(self, acceleration: np.ndarray) -> np.ndarray:
         """p (w,) of gravity along `acceleration` [m/s^2], (3,), on top of what the scene has."""
+        if np.shape(acceleration) != (3,) or not np.isfinite(acceleration).all():
+            raise InputError(
+                f"gravity: expected a finite acceleration (3,) [m/s^2], given {acceleration!r}"
+            )
         if self._gravity is None:
             self._gravity = gravity_columns(self.body, self.subspace.basis)
         return np.asarray(self._gravity @ np.asarray(acceleration, dtype=np.float64))
@@ -131,10 +140,16 @@ class CompiledSpace:
             raise InputError(f"apply: expected a body from 0 to {self.bodies - 1}, given {which}")
         if not (np.isfinite(p).all() and np.isfinite(G).all()):
             raise InputError("apply: expected finite p and G, given NaN or inf; check the target")
+        self.applied[which] = p, G
         owned, put = self.launcher.owned, self.launcher.put
         put(owned.push, which, p)
         put(owned.pull, which, G.ravel())
         put(owned.pulls, which, STIFF if G.any() else PUSHED if p.any() else 0)
+
+    def copy_applied(self, other: CompiledSpace) -> None:
+        """Apply to another space what is applied to this one."""
+        for which, (p, G) in self.applied.items():
+            other.apply(p, G, which)
 
     # ------------------------------------------------------------------------------------- steps
     def start(self, q: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
@@ -152,6 +167,7 @@ class CompiledSpace:
         fresh = state is not self._last
         if fresh:
             self._put(state)
+            self.launcher.owned.scales.fill_(1.0)  # a batch may have scaled the loads
         t = state.t + self.h
         first.amplitudes[:] = self.amplitudes_at(t)
         first.send(fresh)
