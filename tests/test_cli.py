@@ -14,9 +14,9 @@ import h5py
 import meshio
 import numpy as np
 import pytest
+from small import SCENE, Run
 
 import hodsim
-from hodsim.cli import main
 from hodsim.dynamics import FullSpace, simulate
 from hodsim.fem import Loads, body_of
 from hodsim.networks import HoDNet, Shape
@@ -26,51 +26,6 @@ from hodsim.subspaces import Model, fit_pca, fit_quadratic, save_model
 
 COMMANDS = ("demo", "simulate", "train", "cubature", "compare", "info")
 STEPS = 8
-SCENE = """
-name = "small"
-[mesh]
-beam = { cells = [3, 1, 1], size = [0.6, 0.2, 0.2] }
-[material]
-law = "neo-hookean"
-young = 5e4
-poisson = 0.3
-density = 1000.0
-[[clamp]]
-box = { min = [-1e-6, -1, -1], max = [1e-6, 1, 1] }
-[[load]]
-kind = "force"
-region = { box = { min = [0.599, -1, -1], max = [0.601, 1, 1] } }
-times = [0.0, 0.1]
-values = [[0, 0, 0], [0, 4, 9]]
-[time]
-step = 0.02
-steps = 8
-[subspace]
-model = "model"
-[[sampling]]
-kind = "force"
-region = { box = { min = [0.599, -1, -1], max = [0.601, 1, 1] } }
-magnitude = [5.0, 10.0]
-direction = { plane = [1.0, 0.0, 0.0] }
-ramp = [0.02, 0.06]
-hold = [0.02, 0.06]
-"""
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line in this process; gives exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, out, err
-
-    return call
 
 
 @pytest.fixture(scope="session")

@@ -177,10 +177,13 @@ def missing_cubatures(runs: Iterable[Run]) -> str | None:
     """A sentence on the compiled runs that had no cubature; None if all had."""
     whole = max((run.tets for run in runs), default=0)
     labels = [run.label for run in runs if run.engine == "compiled" and run.tets == whole]
-    if not labels:
-        return None
+    return no_cubature(labels, whole) if labels else None
+
+
+def no_cubature(labels: Iterable[str], tets: int) -> str:
+    """What to say of compiled steps over all tets."""
     return (
-        f"no cubature for {', '.join(dict.fromkeys(labels))}: all {whole} tets evaluated; "
+        f"no cubature for {', '.join(dict.fromkeys(labels))}: all {tets} tets evaluated; "
         "`hodsim cubature` fits one"
     )
 

@@ -126,11 +126,7 @@ def simulate(
         f"tip travel up to {summary['peak_tip_travel']:.3g} m"
     )
     if setup.engine == "compiled" and setup.tets == body.mesh.n_tets:
-        console.print(
-            f"no cubature for {spec.label}: all {setup.tets} tets evaluated; "
-            "`hodsim cubature` fits one",
-            soft_wrap=True,
-        )
+        console.print(output.no_cubature([spec.label], setup.tets), soft_wrap=True)
     if out is not None:
         _write(out, body, motion, {"scene": what.name, "file": str(what.path), **summary})
         console.print(f"wrote {out}", soft_wrap=True)

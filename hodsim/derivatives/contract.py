@@ -80,6 +80,22 @@ def contract(
     InputError : an argument of the wrong shape, type or place, by name.
     UnknownRuleError : f does what no rule knows, by name.
     """
+    return _contract(f, x, right, left, free, scheme, lower, packed, rows)
+
+
+def _contract(
+    f: Function,
+    x: Tensors,
+    right: Right,
+    left: Any = None,
+    free: int = 0,
+    scheme: str | None = None,
+    lower: bool = False,
+    packed: bool = False,
+    rows: int | None = None,
+    names: Sequence[str] = (),
+) -> Any:
+    """`contract`; ``names`` are what its caller calls the directions."""
     chain = None if lower or rows is not None else _chain(f, x)
     point = Point.of(f, x, parameters=chain is None)
     if not isinstance(free, int) or isinstance(free, bool) or free < 0:
@@ -89,7 +105,7 @@ def contract(
             f"free: expected 0 or 1 where x is a mapping, got {free}; contract with directions"
         )
     whole.check_rows(rows)
-    directions = Directions.of(point, right)
+    directions = Directions.of(point, right, names)
     if lower and None in directions.numbers:
         raise InputError("lower: expected directions only, got a Matrix, which has no lower orders")
     order = directions.order + free
@@ -151,9 +167,8 @@ def vjp(f: Function, x: Tensors, left: Tensor | None = None) -> Any:
 
 def hvp(f: Function, x: Tensors, v: Tensors, left: Tensor | None = None) -> Any:
     """``D^2 (left . f)(x)[v, .]``, of x's shape: Hessian times vector by CSFD-BP."""
-    point = Point.of(f, x)
-    point.direction("v", v)
-    return contract(f, x, [v], left=whole.ONE if left is None else left, free=1)
+    weights = whole.ONE if left is None else left
+    return _contract(f, x, [v], weights, free=1, names=("v",))
 
 
 def jacobian(f: Function, x: Tensors, scheme: str | None = None) -> Any:

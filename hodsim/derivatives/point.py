@@ -179,8 +179,11 @@ class Directions:
     group: Group
 
     @staticmethod
-    def of(point: Point, right: Sequence[Any]) -> Directions:
-        """Check the directions; a direction repeated (same object or values) travels once."""
+    def of(point: Point, right: Sequence[Any], names: Sequence[str] = ()) -> Directions:
+        """Check the directions; a direction repeated (same object or values) travels once.
+
+        names : what to call them in a message; "right[0]" and so on unless given.
+        """
         if isinstance(right, Tensor | Mapping | Matrix):
             raise InputError(
                 f"right: expected a sequence of directions, got one {type(right).__name__}; "
@@ -190,7 +193,7 @@ class Directions:
         factors: list[Group] = []
         numbers: list[int | None] = []
         for i, a in enumerate(right):
-            name = f"right[{i}]"
+            name = names[i] if names else f"right[{i}]"
             earlier = next((k for k in range(i) if right[k] is a), None)
             if earlier is not None:
                 factors.append(factors[earlier])

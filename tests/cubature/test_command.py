@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from small import SCENE as NEO_HOOKEAN
+from small import Run
 
-from hodsim.cli import main
 from hodsim.cubature import CUBATURES, load_cubatures
 from hodsim.dynamics import FullSpace, simulate
 from hodsim.fem import Loads, body_of
@@ -19,51 +19,7 @@ from hodsim.scene import read_scene
 from hodsim.snapshots import Store, origin_of
 from hodsim.subspaces import Model, fit_pca, fit_quadratic, save_model
 
-SCENE = """
-name = "small"
-[mesh]
-beam = { cells = [3, 1, 1], size = [0.6, 0.2, 0.2] }
-[material]
-law = "stvk"
-young = 5e4
-poisson = 0.3
-density = 1000.0
-[[clamp]]
-box = { min = [-1e-6, -1, -1], max = [1e-6, 1, 1] }
-[[load]]
-kind = "force"
-region = { box = { min = [0.599, -1, -1], max = [0.601, 1, 1] } }
-times = [0.0, 0.1]
-values = [[0, 0, 0], [0, 4, 9]]
-[time]
-step = 0.02
-steps = 8
-[subspace]
-model = "model"
-[[sampling]]
-kind = "force"
-region = { box = { min = [0.599, -1, -1], max = [0.601, 1, 1] } }
-magnitude = [5.0, 10.0]
-direction = { plane = [1.0, 0.0, 0.0] }
-ramp = [0.02, 0.06]
-hold = [0.02, 0.06]
-"""
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line in this process; gives exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, out, err
-
-    return call
+SCENE = NEO_HOOKEAN.replace("neo-hookean", "stvk")
 
 
 @pytest.fixture
