@@ -1,0 +1,1 @@
+"""Live windows: a presenter that says what is drawn, and windows that draw it."""
