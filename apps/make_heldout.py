@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hodsim.comparison import dofs_of, tip_vertices, travel, turn
+from hodsim.comparison import travel, turn
 from hodsim.dynamics import FullSpace, simulate
-from hodsim.fem import Body, Loads, body_of
+from hodsim.fem import Body, Loads, body_of, dofs_of, tip_vertices
 from hodsim.files import atomic
 from hodsim.sampling import draw_loads
 from hodsim.scene import Load, RandomLoad, Scene, load_to_dict, read_scene

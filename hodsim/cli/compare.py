@@ -27,7 +27,8 @@ from hodsim.errors import InputError
 from hodsim.files import data_dir
 
 if TYPE_CHECKING:
-    from hodsim.comparison import Run, Spec
+    from hodsim.comparison import Run
+    from hodsim.dynamics import Spec
     from hodsim.scene import Scene
     from hodsim.viewer import Curve
 
@@ -67,8 +68,9 @@ def compare(
     if out is not None:
         check_folder(out)
     check_file(json)
-    from hodsim.comparison import parse_specs, play
+    from hodsim.comparison import play
     from hodsim.cubature import load_cubatures
+    from hodsim.dynamics import parse_specs
     from hodsim.viewer import error_plot
 
     output.one_thread()
@@ -133,8 +135,7 @@ def compare(
 
 def _ablation(rank: int) -> tuple[Spec, ...]:
     """HoD-Net in both forms, with all terms of Newton's matrix and with fewer."""
-    from hodsim.comparison import Spec
-    from hodsim.dynamics import Terms
+    from hodsim.dynamics import Spec, Terms
 
     return (
         Spec("hod", rank, "incremental", reference=True),

@@ -46,8 +46,9 @@ def demo(
     """
     check_folder(out)
     check_file(json)
-    from hodsim.comparison import Spec, play
+    from hodsim.comparison import play
     from hodsim.cubature import load_cubatures
+    from hodsim.dynamics import Spec
     from hodsim.scene import read_scene
     from hodsim.subspaces import load_model
     from hodsim.viewer import animation, error_plot, side_by_side

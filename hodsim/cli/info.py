@@ -61,8 +61,7 @@ def _solver() -> str:
 def _scene(scene: Scene) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from hodsim.comparison import tip_vertices
-    from hodsim.fem import body_of
+    from hodsim.fem import body_of, tip_vertices
 
     body = body_of(scene)
     mesh = body.mesh

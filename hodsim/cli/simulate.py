@@ -22,8 +22,7 @@ from hodsim.cli.options import (
 from hodsim.errors import ConvergenceError, InputError
 
 if TYPE_CHECKING:
-    from hodsim.comparison import Setup, Spec
-    from hodsim.dynamics import Integrator, NewtonResult, State, Trajectory
+    from hodsim.dynamics import Integrator, NewtonResult, Setup, Spec, State, Trajectory
     from hodsim.fem import Body
 
 
@@ -67,11 +66,11 @@ def simulate(
     """
     check_file(json)
     check_file(out)
-    from hodsim.comparison import dofs_of, parse_spec, setup_of, tip_vertices, travel
+    from hodsim.comparison import travel
     from hodsim.cubature import load_cubatures
-    from hodsim.dynamics import Terms
+    from hodsim.dynamics import Terms, parse_spec, setup_of
     from hodsim.dynamics import simulate as run
-    from hodsim.fem import body_of
+    from hodsim.fem import body_of, dofs_of, tip_vertices
     from hodsim.subspaces import load_model
     from hodsim.viewer import check_suffix
 

@@ -8,29 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hodsim.comparison.metrics import (
-    dofs_of,
-    error_over_time,
-    relative_rms,
-    tip_vertices,
-    travel,
-)
-from hodsim.comparison.spec import Spec
+from hodsim.comparison.metrics import error_over_time, relative_rms, travel
 from hodsim.cubature import Cubature
-from hodsim.dynamics import (
-    FullSpace,
-    Integrator,
-    ReducedSpace,
-    Substepping,
-    Trajectory,
-    simulate,
-)
-from hodsim.dynamics.compiled import CompiledSpace
-from hodsim.errors import InputError
-from hodsim.fem import Body, Loads, body_of
+from hodsim.dynamics import Setup, Spec, Trajectory, setup_of, simulate
+from hodsim.fem import Body, body_of, dofs_of, tip_vertices
 from hodsim.mesh import TetMesh
 from hodsim.scene import Scene
-from hodsim.subspaces import Model, Subspace
+from hodsim.subspaces import Model
 
 FULL = Spec("full")
 Progress = Callable[[str, int, int], None]  # label of the run, steps done, steps in all
@@ -180,71 +164,6 @@ def play(
         )
         runs.append(_measure(scene, body, spec, setup, motions))
     return Play(scene, body.mesh, body.free_vertices, tip_vertices(body), tuple(runs), motions)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """An integrator, and what it is: see `Run`."""
-
-    integrator: Integrator
-    subspace: Subspace | None
-    engine: str
-    tets: int
-    solver: str
-
-    @property
-    def basis(self) -> np.ndarray | None:
-        """B (n_dofs, w) of a subspace."""
-        return None if self.subspace is None else self.subspace.basis
-
-
-def setup_of(
-    scene: Scene,
-    body: Body,
-    spec: Spec,
-    model: Model | None,
-    cubatures: Mapping[str, Cubature] | None = None,
-    solver: str = "auto",
-) -> Setup:
-    """The integrator of one spec for a scene's loads on its body.
-
-    The model is taken to be for this body: see `Model.check`. A step in a subspace that does not
-    converge is taken in parts. Raises `InputError` for a rank that the model does not have, or none
-    given where one is needed, or a cubature of another body or subspace.
-    """
-    time, loads = scene.time, Loads(body, scene.loads)
-    if spec.kind == "full":
-        full = FullSpace(body, loads, time.step, time.integrator, scene.newton, solver)
-        return Setup(full, None, "full", body.mesh.n_tets, full.factorization.name)
-    if model is None:
-        raise InputError(
-            f"model: expected one for {spec.label}, given none; name its folder by --model or in "
-            "the scene's [subspace]"
-        )
-    subspace = model.subspace(spec.kind, spec.rank)
-    cubature = (cubatures or {}).get(f"{spec.kind}-{subspace.rank}")
-
-    def compiled(step: float) -> CompiledSpace:
-        return CompiledSpace(body, loads, subspace, cubature, step, time.integrator, scene.newton)
-
-    def reference(step: float) -> Integrator:
-        return ReducedSpace(
-            body,
-            loads,
-            subspace,
-            step,
-            time.integrator,
-            spec.formulation,
-            spec.terms,
-            scene.newton,
-        )
-
-    if not spec.compiled:
-        stepped = Substepping(reference, time.step)
-        return Setup(stepped, subspace, "reference", body.mesh.n_tets, "dense")
-    tets = body.mesh.n_tets if cubature is None else len(cubature.tets)
-    stepped_once = Substepping(compiled, time.step, CompiledSpace.copy_applied)
-    return Setup(stepped_once, subspace, "compiled", tets, "dense")
 
 
 def _told(progress: Progress, label: str, total: int) -> Callable[[int], None]:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from hodsim.dynamics.applied import Applied, Spring
 from hodsim.dynamics.full import FullSpace
 from hodsim.dynamics.newton import NewtonResult, newton
 from hodsim.dynamics.reduced import FORMULATIONS, ReducedSpace, Terms
 from hodsim.dynamics.schemes import Motion, Rates, rates
+from hodsim.dynamics.setup import Setup, setup_of
+from hodsim.dynamics.spec import Spec, parse_spec, parse_specs
 from hodsim.dynamics.substeps import Substepping
 from hodsim.dynamics.trajectory import Integrator, State, Trajectory, simulate
 
 __all__ = [
     "FORMULATIONS",
+    "Applied",
     "FullSpace",
     "Integrator",
     "Motion",
     "NewtonResult",
     "Rates",
     "ReducedSpace",
+    "Setup",
+    "Spec",
+    "Spring",
     "State",
     "Substepping",
     "Terms",
     "Trajectory",
     "newton",
+    "parse_spec",
+    "parse_specs",
     "rates",
+    "setup_of",
     "simulate",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hodsim.dynamics.applied import Applied, gravity_columns
 from hodsim.dynamics.newton import NewtonResult, newton
 from hodsim.dynamics.schemes import Motion, rates
 from hodsim.dynamics.trajectory import State
@@ -52,6 +53,32 @@ class FullSpace:
         ones = np.ones(body.n_dofs)
         self._mass_noise = float(np.finfo(np.float64).eps * np.linalg.norm(body.mass @ ones))
 
+        self._gravity: np.ndarray | None = None
+        # The user's force is p - k u, k (n_dofs,) the springs' stiffnesses.
+        self.applied: tuple[np.ndarray, np.ndarray] | None = None
+        pattern = body.pattern
+        rows = np.repeat(np.arange(body.n_dofs), np.diff(pattern.indptr))
+        self._diagonal = np.flatnonzero(pattern.indices == rows)
+
+    def apply_input(self, applied: Applied) -> None:
+        """From the next step on, what a user applies besides the scene's loads."""
+        self.applied = None
+        if applied == Applied():
+            return
+        if self._gravity is None:
+            self._gravity = gravity_columns(self.body)
+        p, k = self._gravity @ np.array(applied.gravity), np.zeros(self.body.n_dofs)
+        for spring in applied.springs:
+            at = 3 * spring.place(self.body) + np.arange(3)
+            rest = self.body.mesh.vertices[spring.vertex]
+            p[at] += spring.stiffness * (np.array(spring.target) - rest)
+            k[at] += spring.stiffness
+        self.applied = p, k
+
+    def copy_applied(self, other: FullSpace) -> None:
+        """Apply to another space what is applied to this one."""
+        other.applied = self.applied
+
     def start(self, u: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
         """The state at t = 0: displacements u [m] and velocities v [m/s], rest unless given."""
         zero = np.zeros(self.body.n_dofs)
@@ -65,21 +92,26 @@ class FullSpace:
         scheme = rates(self.integrator, motion, h)
         c = scheme.c
         s = self.loads.amplitudes(t)
+        applied = self.applied
 
         def residual(u: np.ndarray) -> tuple[np.ndarray, float]:
             v = scheme.first(u)
-            forces = (
+            forces: tuple[np.ndarray, ...] = (
                 body.mass @ scheme.second(v),
                 body.damping @ v,
                 body.force(u),
                 -self.loads.force(s, u),
             )
+            if applied is not None:
+                forces = (*forces, applied[1] * u - applied[0])
             return sum(forces[1:], forces[0]), float(sum(np.linalg.norm(f) for f in forces))
 
         def directions(u: np.ndarray, g: np.ndarray) -> Iterator[np.ndarray]:
             _, data = body.elastic.force_and_stiffness(u)
             inertia = c * c * body.mass.data
             H = data + inertia + c * body.damping.data
+            if applied is not None:
+                H[self._diagonal] += applied[1]
             shift = 0.0
             for _ in range(12):
                 try:

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.linalg
 
 from hodsim.cubature import Cubature, Elasticity, Sampled, WholeMesh
+from hodsim.dynamics.applied import Applied, gravity_columns
 from hodsim.dynamics.newton import NewtonResult, newton
 from hodsim.dynamics.schemes import Motion, rates
 from hodsim.dynamics.trajectory import State
@@ -102,6 +103,21 @@ class ReducedSpace:
         if cubature is not None:
             cubature.check(body, subspace)
             self.elastic = Sampled(body, B, cubature)
+        self.applied: tuple[np.ndarray, np.ndarray] | None = None
+        self._gravity: np.ndarray | None = None
+
+    def apply_input(self, applied: Applied) -> None:
+        """From the next step on, what a user applies besides the scene's loads."""
+        B = self.subspace.basis
+        if self._gravity is None:
+            self._gravity = B.T @ gravity_columns(self.body)
+        self.applied = None
+        if applied != Applied():
+            self.applied = applied.reduce(self.body, B, self._gravity)
+
+    def copy_applied(self, other: ReducedSpace) -> None:
+        """Apply to another space what is applied to this one."""
+        other.applied = self.applied
 
     def start(self, q: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
         """The state at t = 0: latent coordinates q and rates q' [1/s], rest unless given."""
@@ -146,6 +162,8 @@ class _Step:
         if state.features is not None:
             self.z_rates = rates(space.integrator, state.features, space.h)
         self.p, self.G = space.loads.at(self.t)
+        if space.applied is not None:
+            self.p, self.G = self.p + space.applied[0], self.G + space.applied[1]
         self._seen: tuple[np.ndarray, FeatureLanes, np.ndarray] | None = None
 
     def _kinematics(self, at: FeatureLanes, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
+from hodsim.dynamics.applied import Applied
 from hodsim.dynamics.newton import NewtonResult
 from hodsim.dynamics.schemes import Motion
 from hodsim.dynamics.trajectory import Integrator, State
 
 DEEPEST: Final = 3
-I = TypeVar("I", bound=Integrator)  # noqa: E741
 
 
-class Substepping(Generic[I]):
+class Space(Integrator, Protocol):
+    """An integrator that a user may push and pull."""
+
+    def apply_input(self, applied: Applied) -> None:
+        """From the next step on, what a user applies; replaces what was applied before."""
+
+    def copy_applied(self, other: Any) -> None:
+        """Apply to another space what is applied to this one."""
+
+
+S = TypeVar("S", bound=Space)
+
+
+class Substepping(Generic[S]):
     """An integrator that takes a failed step again in 2, 4, ... 2^DEEPEST parts.
 
     The next step starts anew from where the parts end (BDF2 with one Euler step, as at the start).
@@ -24,25 +37,21 @@ class Substepping(Generic[I]):
     ----------
     make
         Makes the integrator of a step [s]; called once for each length that is needed.
-    copy_loads
-        Gives the integrator of a part (second) the loads that a user has applied to that of the
-        whole step (first).
     step
         The whole step h [s].
     """
 
-    def __init__(
-        self,
-        make: Callable[[float], I],
-        step: float,
-        copy_loads: Callable[[I, I], None] | None = None,
-    ) -> None:
-        self.h, self._make, self._copy_loads = step, make, copy_loads
+    def __init__(self, make: Callable[[float], S], step: float) -> None:
+        self.h, self._make = step, make
         self.whole = make(step)
-        self._parts: dict[int, I] = {0: self.whole}
+        self._parts: dict[int, S] = {}
 
     def start(self) -> State:
         return self.whole.start()
+
+    def apply_input(self, applied: Applied) -> None:
+        """From the next step on, what a user applies; replaces what was applied before."""
+        self.whole.apply_input(applied)
 
     def step(self, state: State) -> tuple[State, NewtonResult]:
         after, result = self.whole.step(state)
@@ -56,8 +65,7 @@ class Substepping(Generic[I]):
         if depth not in self._parts:
             self._parts[depth] = self._make(self.h / 2**depth)
         inner, now, iterations = self._parts[depth], _anew(state), 0
-        if self._copy_loads is not None:
-            self._copy_loads(self.whole, inner)
+        self.whole.copy_applied(inner)
         for _ in range(2**depth):
             now, result = inner.step(now)
             iterations += result.iterations

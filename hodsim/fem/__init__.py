@@ -5,6 +5,7 @@ from __future__ import annotations
 from hodsim.fem.body import Body, body_of, make_body, make_mesh
 from hodsim.fem.loads import Loads, ReducedLoads
 from hodsim.fem.solve import SingularError, factorization, pardiso_available
+from hodsim.fem.tip import dofs_of, tip_vertices
 
 __all__ = [
     "Body",
@@ -12,8 +13,10 @@ __all__ = [
     "ReducedLoads",
     "SingularError",
     "body_of",
+    "dofs_of",
     "factorization",
     "make_body",
     "make_mesh",
     "pardiso_available",
+    "tip_vertices",
 ]

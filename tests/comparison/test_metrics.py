@@ -5,41 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hodsim.comparison import dofs_of, error_over_time, relative_rms, tip_vertices, travel, turn
-from hodsim.fem import Body
-from hodsim.fem.body import make_body
-from hodsim.mesh import TetMesh, beam
-from hodsim.scene import MaterialSpec
-
-RUBBER = MaterialSpec(law="neo-hookean", young=5e5, poisson=0.4, density=1000.0)
-
-
-def clamped(mesh: TetMesh, *ends: float) -> Body:
-    x = mesh.vertices[:, 0]
-    return make_body(mesh, RUBBER, np.flatnonzero(np.isin(x, ends)))
-
-
-@pytest.mark.parametrize(("ends", "tip"), [((0.0,), 1.0), ((1.0,), 0.0), ((), 1.0), ((0, 1), 0.5)])
-def test_tip_is_the_whole_face_farthest_from_the_clamp(ends: tuple[float, ...], tip: float) -> None:
-    mesh = beam((4, 2, 2), (1.0, 0.2, 0.3))
-    expected = np.flatnonzero(np.abs(mesh.vertices[:, 0] - tip) < 1e-12)
-    assert len(expected) >= 9  # lattice points of a cross-section, and centres on an end cap
-    assert tip_vertices(clamped(mesh, *ends)).tolist() == expected.tolist()
-
-
-def test_tip_of_the_shipped_beam_is_its_end_cap() -> None:
-    # 3 x 5 lattice points and 2 x 4 face centres.
-    assert len(tip_vertices(clamped(beam(), 0.0))) == 23
-
-
-def test_tip_follows_the_longest_axis() -> None:
-    mesh = beam((1, 1, 3), (0.2, 0.2, 1.0))
-    body = make_body(mesh, RUBBER, np.flatnonzero(mesh.vertices[:, 2] < -0.49))
-    assert np.ptp(mesh.vertices[tip_vertices(body)], axis=0) == pytest.approx([0.2, 0.2, 0.0])
-
-
-def test_dofs_of_free_vertices() -> None:
-    assert dofs_of(np.array([2, 5, 9]), np.array([5, 9])).tolist() == [3, 4, 5, 6, 7, 8]
+from hodsim.comparison import error_over_time, relative_rms, travel, turn
 
 
 def test_relative_rms() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hodsim.comparison import parse_specs, play, runs
+from hodsim.comparison import play, runs
 from hodsim.comparison.runs import FULL, Play
+from hodsim.dynamics import parse_specs
 from hodsim.errors import InputError
 from hodsim.fem import Body, body_of
 from hodsim.networks import HoDNet, Shape

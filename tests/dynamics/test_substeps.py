@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hodsim.dynamics import Motion, NewtonResult, State, Substepping
+from hodsim.dynamics import Applied, Motion, NewtonResult, Spring, State, Substepping
 
+GIVEN: list[tuple[float, float]] = []
 RESULT = NewtonResult(np.zeros(1), "converged", 2, (1.0, 0.1, 0.0), (1.0, 1.0))
 
 
@@ -16,7 +17,14 @@ class _Falling:
     """x' = -x by implicit Euler, which fails for steps above `most`."""
 
     def __init__(self, h: float, most: float) -> None:
-        self.h, self._most = h, most
+        self.h, self._most, self.applied = h, most, Applied()
+
+    def apply_input(self, applied: Applied) -> None:
+        self.applied = applied
+
+    def copy_applied(self, other: _Falling) -> None:
+        GIVEN.append((self.h, other.h))
+        other.applied = self.applied
 
     def start(self) -> State:
         x = np.ones(1)
@@ -63,11 +71,11 @@ def test_where_nothing_helps_the_state_stays() -> None:
 
 
 def test_parts_feel_the_loads_that_a_user_applies() -> None:
-    given: list[tuple[float, float]] = []
-
-    def copy(whole: _Falling, part: _Falling) -> None:
-        given.append((whole.h, part.h))
-
-    space = Substepping(lambda h: _Falling(h, 0.25), 0.5, copy)
+    GIVEN.clear()
+    made: list[_Falling] = []
+    space = Substepping(lambda h: (made.append(_Falling(h, 0.25)), made[-1])[1], 0.5)
+    pulled = Applied((Spring(3, (0.0, 0.0, 1.0), 5.0),), (0.0, 0.0, -9.8))
+    space.apply_input(pulled)
     space.step(space.step(space.start())[0])
-    assert given == [(0.5, 0.25), (0.5, 0.25)]
+    assert GIVEN == [(0.5, 0.25), (0.5, 0.25)]
+    assert [space.applied for space in made] == [pulled, pulled]

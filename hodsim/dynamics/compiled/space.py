@@ -9,11 +9,11 @@ import numpy as np
 import warp as wp
 
 from hodsim.cubature import Cubature
+from hodsim.dynamics.applied import Applied, Spring, gravity_columns
 from hodsim.dynamics.compiled.launches import FirstBody, Launcher, device_named, threads_of
 from hodsim.dynamics.compiled.pack import pack
 from hodsim.dynamics.compiled.plan import PUSHED, STATUSES, STIFF
 from hodsim.dynamics.compiled.step import step_kernel
-from hodsim.dynamics.compiled.users import gravity_columns, spring
 from hodsim.dynamics.newton import NewtonResult
 from hodsim.dynamics.schemes import Motion
 from hodsim.dynamics.trajectory import State
@@ -112,17 +112,18 @@ class CompiledSpace:
         Its force on the features is p + G z, of energy stiffness/2 |x_vertex - target|^2. Raises
         `InputError` for a clamped vertex or one that is not there.
         """
-        return spring(self.body, self.subspace.basis, vertex, target, stiffness)
+        x, y, z = np.asarray(target, dtype=np.float64)
+        return Spring(vertex, (x, y, z), stiffness).reduce(self.body, self.subspace.basis)
 
     def gravity(self, acceleration: np.ndarray) -> np.ndarray:
         """p (w,) of gravity along `acceleration` [m/s^2], (3,), on top of what the scene has."""
-        if np.shape(acceleration) != (3,) or not np.isfinite(acceleration).all():
-            raise InputError(
-                f"gravity: expected a finite acceleration (3,) [m/s^2], given {acceleration!r}"
-            )
+        x, y, z = np.asarray(acceleration, dtype=np.float64)
+        return np.asarray(self._columns() @ np.array(Applied(gravity=(x, y, z)).gravity))
+
+    def _columns(self) -> np.ndarray:
         if self._gravity is None:
-            self._gravity = gravity_columns(self.body, self.subspace.basis)
-        return np.asarray(self._gravity @ np.asarray(acceleration, dtype=np.float64))
+            self._gravity = np.asarray(self.subspace.basis.T @ gravity_columns(self.body))
+        return self._gravity
 
     def apply(
         self, p: np.ndarray | None = None, G: np.ndarray | None = None, which: int = 0
@@ -145,6 +146,10 @@ class CompiledSpace:
         put(owned.push, which, p)
         put(owned.pull, which, G.ravel())
         put(owned.pulls, which, STIFF if G.any() else PUSHED if p.any() else 0)
+
+    def apply_input(self, applied: Applied) -> None:
+        """From the next step on, what a user applies to the first body; replaces the one before."""
+        self.apply(*applied.reduce(self.body, self.subspace.basis, self._columns()))
 
     def copy_applied(self, other: CompiledSpace) -> None:
         """Apply to another space what is applied to this one."""

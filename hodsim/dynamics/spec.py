@@ -1,4 +1,4 @@
-"""How a body is simulated in one run of a comparison: in full, or in which subspace and how."""
+"""How a body is simulated: in full, or in which subspace and how."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hodsim.dynamics import FORMULATIONS, Terms
+from hodsim.dynamics.reduced import FORMULATIONS, Terms
 from hodsim.errors import InputError
 from hodsim.subspaces import KINDS
 

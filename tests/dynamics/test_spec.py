@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hodsim.comparison import Spec, parse_spec, parse_specs
-from hodsim.dynamics import Terms
+from hodsim.dynamics import Spec, Terms, parse_spec, parse_specs
 from hodsim.errors import InputError
 
 

@@ -1,0 +1,90 @@
+"""From a scene and a name such as "hod-6" to the integrator that steps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hodsim.cubature import Cubature
+from hodsim.dynamics.compiled import CompiledSpace
+from hodsim.dynamics.full import FullSpace
+from hodsim.dynamics.reduced import ReducedSpace
+from hodsim.dynamics.spec import Spec
+from hodsim.dynamics.substeps import Substepping
+from hodsim.errors import InputError
+from hodsim.fem import Body, Loads
+from hodsim.scene import Scene
+from hodsim.subspaces import Model, Subspace
+
+
+@dataclass(frozen=True)
+class Setup:
+    """An integrator, and what it is: see `Run`."""
+
+    integrator: Substepping[Any]
+    subspace: Subspace | None
+    engine: str
+    tets: int
+    solver: str
+
+    @property
+    def basis(self) -> np.ndarray | None:
+        """B (n_dofs, w) of a subspace."""
+        return None if self.subspace is None else self.subspace.basis
+
+
+def setup_of(
+    scene: Scene,
+    body: Body,
+    spec: Spec,
+    model: Model | None,
+    cubatures: Mapping[str, Cubature] | None = None,
+    solver: str = "auto",
+) -> Setup:
+    """The integrator of one spec for a scene's loads on its body.
+
+    The model is taken to be for this body: see `Model.check`. A step in a subspace that does not
+    converge is taken in parts. Raises `InputError` for a rank that the model does not have, or none
+    given where one is needed, or a cubature of another body or subspace.
+    """
+    time, loads = scene.time, Loads(body, scene.loads)
+    if spec.kind == "full":
+
+        def whole(step: float) -> FullSpace:
+            return FullSpace(body, loads, step, time.integrator, scene.newton, solver)
+
+        full = Substepping(whole, time.step)
+        name = full.whole.factorization.name
+        return Setup(full, None, "full", body.mesh.n_tets, name)
+    if model is None:
+        raise InputError(
+            f"model: expected one for {spec.label}, given none; name its folder by --model or in "
+            "the scene's [subspace]"
+        )
+    subspace = model.subspace(spec.kind, spec.rank)
+    cubature = (cubatures or {}).get(f"{spec.kind}-{subspace.rank}")
+
+    def compiled(step: float) -> CompiledSpace:
+        return CompiledSpace(body, loads, subspace, cubature, step, time.integrator, scene.newton)
+
+    def reference(step: float) -> ReducedSpace:
+        return ReducedSpace(
+            body,
+            loads,
+            subspace,
+            step,
+            time.integrator,
+            spec.formulation,
+            spec.terms,
+            scene.newton,
+        )
+
+    if not spec.compiled:
+        stepped = Substepping(reference, time.step)
+        return Setup(stepped, subspace, "reference", body.mesh.n_tets, "dense")
+    tets = body.mesh.n_tets if cubature is None else len(cubature.tets)
+    launched = Substepping(compiled, time.step)
+    return Setup(launched, subspace, "compiled", tets, "dense")
