@@ -88,8 +88,8 @@ def cubature(
     """
     for file in (json, plot):
         check_file(file)
-    from hodsim.dynamics import parse_specs
     from hodsim.cubature import MAX_TETS, fit_cubatures, subspaces_of, usable_cubatures
+    from hodsim.dynamics import parse_specs
     from hodsim.fem import body_of
     from hodsim.subspaces import load_model
 

@@ -92,10 +92,20 @@ def _model(folder: Path | None) -> dict[str, Any] | None:
             folder = data_dir("trained_models") / "beam"
         except InputError:
             return None
-    card = load_model(folder).card
+    trained = load_model(folder)
     cubatures = {
         name: f"{len(c.tets)} of {c.n_tets} tets, held-out error "
         f"{output.percent(c.held_out_error)}, of forces {output.percent(c.force_error)}"
         for name, c in load_cubatures(folder).items()
     }
-    return {"folder": str(folder), **card, "cubature": cubatures}
+    ranges = {
+        f"{kind}-{len(cover.low)}": f"within {output.percent(cover.radii[-1])} of the largest "
+        f"coordinates from one of {len(cover.centres)} poses"
+        for kind, cover in trained.covers.items()
+    }
+    return {
+        "folder": str(folder),
+        **trained.card,
+        "cubature": cubatures,
+        "training range": ranges or None,
+    }

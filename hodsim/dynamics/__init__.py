@@ -9,8 +9,8 @@ from hodsim.dynamics.reduced import FORMULATIONS, ReducedSpace, Terms
 from hodsim.dynamics.schemes import Motion, Rates, rates
 from hodsim.dynamics.setup import Setup, setup_of
 from hodsim.dynamics.spec import Spec, parse_spec, parse_specs
-from hodsim.dynamics.substeps import Substepping
-from hodsim.dynamics.trajectory import Integrator, State, Trajectory, simulate
+from hodsim.dynamics.substeps import Substepping, anew
+from hodsim.dynamics.trajectory import Integrator, State, Trajectory, hold, simulate
 
 __all__ = [
     "FORMULATIONS",
@@ -28,6 +28,8 @@ __all__ = [
     "Substepping",
     "Terms",
     "Trajectory",
+    "anew",
+    "hold",
     "newton",
     "parse_spec",
     "parse_specs",

@@ -64,18 +64,18 @@ class Substepping(Generic[S]):
     def _in_parts(self, state: State, depth: int) -> tuple[State, NewtonResult]:
         if depth not in self._parts:
             self._parts[depth] = self._make(self.h / 2**depth)
-        inner, now, iterations = self._parts[depth], _anew(state), 0
+        inner, now, iterations = self._parts[depth], anew(state), 0
         self.whole.copy_applied(inner)
         for _ in range(2**depth):
             now, result = inner.step(now)
             iterations += result.iterations
             if not result.converged:
                 break
-        end = replace(_anew(now), t=state.t + self.h)
+        end = replace(anew(now), t=state.t + self.h)
         return end, replace(result, iterations=iterations)
 
 
-def _anew(state: State) -> State:
+def anew(state: State) -> State:
     """The state with nothing before it: steps of another length left that behind."""
     features = state.features
     return replace(

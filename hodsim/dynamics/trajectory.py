@@ -60,6 +60,8 @@ class Trajectory:
         Newton iterations and wall time [ms] of each step, shape (T,).
     failure
         None, or why step T + 1 was not taken.
+    held
+        Steps that did not converge and through which the body was held still: see `hold`.
     """
 
     times: np.ndarray
@@ -70,11 +72,12 @@ class Trajectory:
     iterations: np.ndarray
     step_ms: np.ndarray
     failure: str | None
+    held: int = 0
 
     @property
     def converged(self) -> bool:
-        """Whether every step asked for was taken."""
-        return self.failure is None
+        """Whether every step asked for was taken, and none held."""
+        return self.failure is None and not self.held
 
     def displacements(self, dofs: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Displacements [m] of the free degrees of freedom `dofs`, shape (T + 1, k)."""
@@ -83,6 +86,18 @@ class Trajectory:
     def velocities(self, dofs: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Velocities [m/s] of the free degrees of freedom `dofs`, shape (T + 1, k)."""
         return self.dz[:, dofs] if self.basis is None else self.dz @ self.basis[dofs].T
+
+
+def hold(state: State, h: float) -> State:
+    """The body as it stands, without speed, h [s] later.
+
+    What a live simulation does with a step that does not converge, and says so: it cannot stop.
+    """
+    motion, features = state.motion, state.features
+    still = Motion(motion.x, np.zeros_like(motion.v))
+    if features is not None:
+        features = Motion(features.x, np.zeros_like(features.v))
+    return State(state.t + h, still, state.z, np.zeros_like(state.dz), features)
 
 
 def simulate(
@@ -96,17 +111,20 @@ def simulate(
 ) -> Trajectory:
     """Take `steps` steps.
 
-    A step that does not converge raises `ConvergenceError`, or with `on_failure="stop"` ends the
-    trajectory at the last good state and is told in `failure`. Nothing is ever kept from a step
-    that failed. `progress(k)` is called after step k.
+    A step that does not converge raises `ConvergenceError`, with `on_failure="stop"` ends the
+    trajectory at the last good state and is told in `failure`, or with "hold" is one through which
+    the body is held still, counted in `held`. Nothing is ever kept from a step that failed.
+    `progress(k)` is called after step k.
 
     Raises `InputError` for another `on_failure`.
     """
-    if on_failure not in ("raise", "stop"):
-        raise InputError(f"on_failure: expected raise or stop, given {on_failure!r}; choose one")
+    if on_failure not in ("raise", "stop", "hold"):
+        raise InputError(
+            f"on_failure: expected raise, stop or hold, given {on_failure!r}; choose one"
+        )
     state = integrator.start() if start is None else start
     states, iterations, wall = [state], [], []
-    failure = None
+    failure, held = None, 0
     for k in range(1, steps + 1):
         began = time.perf_counter()
         after, result = integrator.step(state)
@@ -114,11 +132,13 @@ def simulate(
         if not result.converged:
             if on_failure == "raise":
                 result.check(f"step {k} (t = {state.t + integrator.h:g} s)")
-            failure = (
-                f"step {k} (t = {state.t + integrator.h:g} s): {result.status}, "
-                f"relative residual {result.residuals[-1]:.1e}"
-            )
-            break
+            if on_failure == "stop":
+                failure = (
+                    f"step {k} (t = {state.t + integrator.h:g} s): {result.status}, "
+                    f"relative residual {result.residuals[-1]:.1e}"
+                )
+                break
+            after, held = hold(after, integrator.h), held + 1
         state = after
         states.append(state)
         iterations.append(result.iterations)
@@ -134,4 +154,5 @@ def simulate(
         iterations=np.array(iterations, dtype=np.int64),
         step_ms=np.array(wall),
         failure=failure,
+        held=held,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hodsim.fem.body import Body, body_of, make_body, make_mesh
+from hodsim.fem.body import Body, body_of, damped, make_body, make_mesh
 from hodsim.fem.loads import Loads, ReducedLoads
 from hodsim.fem.solve import SingularError, factorization, pardiso_available
 from hodsim.fem.tip import dofs_of, tip_vertices
@@ -13,6 +13,7 @@ __all__ = [
     "ReducedLoads",
     "SingularError",
     "body_of",
+    "damped",
     "dofs_of",
     "factorization",
     "make_body",

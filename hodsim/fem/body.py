@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -145,6 +145,13 @@ def make_body(
             * np.linalg.norm(np.add.reduceat(np.abs(rest), pattern.indptr[:-1]))
         ),
     )
+
+
+def damped(body: Body, damping: Damping) -> Body:
+    """The same body with another Rayleigh damping; all else is shared with it."""
+    rest = body.elastic.force_and_stiffness(np.zeros(body.n_dofs))[1]
+    c = damping.mass * body.mass.data + damping.stiffness * rest
+    return replace(body, rayleigh=damping, damping=body.pattern.matrix(c))
 
 
 def make_mesh(spec: MeshSpec) -> TetMesh:

@@ -81,9 +81,9 @@ class LaneStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The clock: `clock` is the step that every lane is to reach, `t` its time [s], `rate` simulated
-    over wall seconds as asked for; `lanes` goes by label. `note` is the last thing worth saying, ""
-    for nothing."""
+    """The clock: `clock` is the step that every lane is to reach, `t` its time [s], `rate`
+    simulated over wall seconds as asked for; `lanes` goes by label. `note` is the last thing worth
+    saying, "" for nothing."""
 
     playing: bool
     clock: int

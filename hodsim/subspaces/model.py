@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from hodsim.snapshots import origin_of
 from hodsim.subspaces.hod import HoD
 from hodsim.subspaces.pca import Linear
 from hodsim.subspaces.quadratic import Quadratic
+from hodsim.subspaces.reach import REACH, RIVALS, Cover, Reach, load_covers, save_covers
 from hodsim.subspaces.subspace import Subspace
 
 KINDS = ("hod", "pca", "quadratic")
-_RIVALS = "rivals.safetensors"
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,40 @@ class Model:
     card
         Where all this comes from: `card["origin"]` is the body's, the rest tells data, seed,
         losses and command.
+    covers
+        Where training has been, of "hod" and "pca"; empty where that is not known.
     """
 
     network: HoDNet
     components: np.ndarray
     quadratic: np.ndarray
     card: dict[str, Any]
+    covers: Mapping[str, Cover] = field(default_factory=dict)
 
     def subspace(self, kind: str, rank: int | None = None) -> Subspace:
         """The subspace of that kind; `rank` is the network's own unless given (PCA: any up to k).
 
         Raises `InputError` for an unknown kind or a rank that the model does not have.
         """
+        r, chosen = self.network.shape.rank, self._rank(kind, rank)
+        if kind == "pca":
+            return Linear(self.components[:, :chosen])
+        if kind == "quadratic":
+            return Quadratic(self.components[:, :r], self.quadratic)
+        return HoD(self.network)
+
+    def reach(self, kind: str, rank: int | None = None) -> Reach | None:
+        """Where training has been in that subspace; None where that is not known.
+
+        Raises `InputError` as `subspace` does.
+        """
+        chosen = self._rank(kind, rank)
+        # A quadratic manifold has the coordinates of its linear part.
+        cover = self.covers.get("hod" if kind == "hod" else "pca")
+        return None if cover is None else cover.reach(chosen)
+
+    def _rank(self, kind: str, rank: int | None) -> int:
+        """The rank that `rank` asks for."""
         r = self.network.shape.rank
         if kind not in KINDS:
             raise InputError(f"subspace: expected one of {', '.join(KINDS)}; given {kind!r}")
@@ -60,11 +83,7 @@ class Model:
             raise InputError(f"rank: expected 1 to {most} for pca, given {rank}")
         if kind != "pca" and rank not in (None, r):
             raise InputError(f"rank: expected {r}, the rank of this {kind} model, given {rank}")
-        if kind == "pca":
-            return Linear(self.components[:, :chosen])
-        if kind == "quadratic":
-            return Quadratic(self.components[:, :r], self.quadratic)
-        return HoD(self.network)
+        return chosen
 
     def check(self, body: Body) -> None:
         """Raise `InputError` unless the model was trained for this body."""
@@ -78,21 +97,27 @@ class Model:
 
 
 def save_model(folder: str | Path, model: Model) -> None:
-    """Write a model's folder: rivals and weights first, the card last, each in one move."""
+    """Write a model's folder: rivals and weights first, then the card, each in one move.
+
+    The training range comes after the card, whose weights it names; a former one goes first.
+    """
     folder = Path(folder)
     arrays = {"components": model.components, "quadratic": model.quadratic}
-    with atomic(folder / _RIVALS) as path:
+    with atomic(folder / RIVALS) as path:
         safetensors.numpy.save_file(
             {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}, path
         )
+        (folder / REACH).unlink(missing_ok=True)
     save_network(folder, model.network, model.card)
+    if model.covers:
+        save_covers(folder, model.covers)
 
 
 def load_model(folder: str | Path) -> Model:
     """Read a model's folder. Raises `InputError` for one that cannot be read or does not fit."""
     folder = Path(folder)
     network, card = load_network(folder)
-    path = folder / _RIVALS
+    path = folder / RIVALS
     try:
         arrays = {k: v.astype(np.float64) for k, v in safetensors.numpy.load_file(path).items()}
         V, W = arrays["components"], arrays["quadratic"]
@@ -109,4 +134,5 @@ def load_model(folder: str | Path) -> Model:
         raise InputError(f"{folder}: expected a card with the body's origin; train again")
     # float32 storage leaves the columns orthonormal to 1e-7 only: mend that.
     Q, R = np.linalg.qr(V)
-    return Model(network, Q * np.sign(np.diag(R)), W, card)
+    covers = load_covers(folder, {"hod": (shape.rank, 1), "pca": (V.shape[1], V.shape[1])})
+    return Model(network, Q * np.sign(np.diag(R)), W, card, covers)

@@ -1,9 +1,9 @@
-"""From scenes to a model's folder: snapshots, fit, rivals, card, cubatures."""
+"""From scenes to a model's folder: snapshots, fit, rivals, card, cubatures, training range."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from hodsim.networks import HoDNet
 from hodsim.sampling import jobs_of, make_snapshots
 from hodsim.scene import Scene
 from hodsim.snapshots import Snapshots, Store, origin_of
-from hodsim.subspaces import Model, fit_pca, fit_quadratic, load_model, save_model
+from hodsim.subspaces import Model, fit_pca, fit_quadratic, load_model, save_covers, save_model
 from hodsim.training.fit import FitOptions, fit, pose_weights, relative_error
+from hodsim.training.reach import cover_poses
+from hodsim.training.split import held_out_of
 
-# Every so many trajectories of a scene, one is kept from the fit to measure it.
-_HELD_OUT = 12
 _COMPONENTS = 20
 
 
@@ -120,14 +120,10 @@ def train(
         kept=usable_cubatures(out, body, stored),
         progress=cubature,
     )
+    covers = cover_poses(stored, seen.u, measured.u)
+    save_covers(out, covers)
     checkpoint.unlink(missing_ok=True)
-    return model
-
-
-def held_out_of(trajectories: Sequence[str]) -> list[str]:
-    """Those of the trajectories ("bend-0011") that are kept from every fit, to measure it."""
-    index = {name: name.rsplit("-", 1)[-1] for name in trajectories}
-    return [n for n, k in index.items() if k.isdecimal() and int(k) % _HELD_OUT == _HELD_OUT - 1]
+    return replace(model, covers=covers)
 
 
 def _errors(network: HoDNet, seen: Snapshots, measured: Snapshots) -> dict[str, Any]:

@@ -5,17 +5,30 @@ from __future__ import annotations
 from hodsim.viewer.bodies import Panel, Row, animation, side_by_side
 from hodsim.viewer.curves import Curve, TetCurve, cubature_plot, error_plot
 from hodsim.viewer.export import Motion, check_suffix, write_motion
+from hodsim.viewer.films import check_fps, film, film_kind, picture
+from hodsim.viewer.render import check_drawing
+from hodsim.viewer.sheet import Sheet
+from hodsim.viewer.shot import Shot, Solid, body_title
 
 __all__ = [
     "Curve",
     "Motion",
     "Panel",
     "Row",
+    "Sheet",
+    "Shot",
+    "Solid",
     "TetCurve",
     "animation",
+    "body_title",
+    "check_drawing",
+    "check_fps",
     "check_suffix",
     "cubature_plot",
     "error_plot",
+    "film",
+    "film_kind",
+    "picture",
     "side_by_side",
     "write_motion",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from hodsim.scene import (
 )
 from hodsim.snapshots import Store, origin_of
 from hodsim.subspaces import HoD, Linear
-from hodsim.training import FitOptions, TrainOptions, pose_weights, train
+from hodsim.training import FitOptions, TrainOptions, add_reach, pose_weights, train
 
 FIT = FitOptions(2, (8,), (8,), 5, epochs=20, whole_epochs=2, batch=16, seed=3)
 OPTIONS = TrainOptions(12, seed=5, workers=1, fit=FIT)
@@ -66,6 +67,7 @@ def test_the_folder_is_a_model_for_the_body(run: tuple[Path, list[tuple[Any, ...
     assert sorted(p.name for p in folder.iterdir()) == [
         "cubature.safetensors",
         "model.json",
+        "reach.safetensors",
         "rivals.safetensors",
         "snapshots",
         "weights.safetensors",
@@ -147,6 +149,38 @@ def test_progress_is_told(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     assert rest[-1][1] == rest[-1][2]
 
 
+def test_the_training_range_holds_every_pose_seen(
+    run: tuple[Path, list[tuple[Any, ...]]],
+) -> None:
+    folder, _ = run
+    model = load_model(folder)
+    seen, _ = Store(folder / "snapshots").read().split(["bend-0011"])
+    for kind, rank in (("hod", 2), ("quadratic", 2), *(("pca", r) for r in range(1, 6))):
+        reach = model.reach(kind, rank)
+        assert reach is not None
+        q = model.subspace(kind, rank).encode(seen.u)
+        np.testing.assert_allclose(reach.low, q.min(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(reach.high, q.max(axis=0), rtol=1e-6)
+        assert max(reach.measure(pose) for pose in q) <= 1.0 + 1e-6
+        assert reach.measure(3.0 * q[np.abs(q).max(axis=1).argmax()]) > 1.0
+
+
+def test_a_model_of_before_gets_its_range_from_its_snapshots(
+    run: tuple[Path, list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
+    folder, _ = run
+    old = tmp_path / "model"
+    shutil.copytree(folder, old)
+    (old / "reach.safetensors").unlink()
+    assert load_model(old).reach("hod") is None
+    add_reach(old, folder / "snapshots")
+    assert (old / "reach.safetensors").read_bytes() == (folder / "reach.safetensors").read_bytes()
+    (old / "snapshots" / "bend-0003.h5").unlink()
+    with pytest.raises(InputError, match=r"expected the poses that .* was trained on") as caught:
+        add_reach(old, old / "snapshots")
+    assert "\n" not in str(caught.value)
+
+
 def test_cubatures_are_of_the_model_as_stored(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     folder, _ = run
     model, body = load_model(folder), body_of(SCENE)
@@ -211,6 +245,7 @@ def test_stopped_and_run_again_it_is_the_same_model(
         "rivals.safetensors",
         "model.json",
         "cubature.safetensors",
+        "reach.safetensors",
     ):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     for name, value in load_model(folder).network.state_dict().items():

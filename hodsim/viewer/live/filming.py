@@ -1,0 +1,118 @@
+"""A film of what a window draws, at the pace of the wall clock, encoded beside the drawing."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hodsim.errors import InputError
+from hodsim.files import atomic
+
+FPS = 30.0
+_WAITING = 4  # frames that may wait for the encoder
+_SHARE = 1.5  # seconds of drawing that each second of taking frames leaves at least
+
+
+def next_name(stem: str, suffix: str, folder: Path) -> Path:
+    """The first of `stem-001.suffix`, `stem-002.suffix`, ... that is not there yet."""
+    number = 1
+    while (path := folder / f"{stem}-{number:03d}{suffix}").exists():
+        number += 1
+    return path
+
+
+class Film:
+    """Writes an mp4 of 30 frames a second of wall time; a moment without a new frame repeats the
+    last one. The file appears when the film is stopped.
+
+    Parameters
+    ----------
+    path
+        The file to be.
+    clock
+        Wall time [s]; tests have their own.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path, self._clock = path, clock
+        self._start = clock()
+        self._due = self._start
+        self._frames: queue.Queue[tuple[int, np.ndarray] | None] = queue.Queue(_WAITING)
+        self._trouble = ""
+        self._thread = threading.Thread(target=self._run, name="film", daemon=True)
+        self._thread.start()
+
+    def take(self, draw: Callable[[], np.ndarray]) -> bool:
+        """Take a frame by `draw()`, RGB uint8 (height, width, 3), if one is due and the encoder
+        keeps up; gives whether it did."""
+        now = self._clock()
+        if now < self._due or self._frames.full() or not self._thread.is_alive():
+            return False
+        slot = int((now - self._start) * FPS)
+        image = draw()
+        # Taking a frame costs drawing time: what is slow is done less often.
+        after = self._clock()
+        self._due = max(self._start + (slot + 1) / FPS, after + _SHARE * (after - now))
+        self._frames.put_nowait((slot, image))
+        return True
+
+    def stop(self) -> str:
+        """Finish the file; gives a word to the user: where it is, or why there is none."""
+        while self._thread.is_alive():
+            try:
+                self._frames.put(None, timeout=0.2)
+                break
+            except queue.Full:
+                continue
+        self._thread.join()
+        return f"no film: {self._trouble}" if self._trouble else f"saved {self.path}"
+
+    def _run(self) -> None:
+        try:
+            with atomic(self.path) as temporary:
+                self._encode(temporary)
+        except (InputError, OSError, RuntimeError) as error:
+            self._trouble = str(error).strip().splitlines()[0]
+
+    def _encode(self, path: Path) -> None:
+        import imageio_ffmpeg
+
+        item = self._frames.get()
+        if item is None:
+            raise InputError("expected at least one frame, none was drawn; film for longer")
+        _, image = item
+        height, width = (n - n % 2 for n in image.shape[:2])  # the codec wants even sizes
+        writer = imageio_ffmpeg.write_frames(
+            str(path), (width, height), fps=FPS, codec="libx264", pix_fmt_out="yuv420p",
+            macro_block_size=2, ffmpeg_log_level="error",
+            output_params=["-preset", "veryfast", "-movflags", "+faststart"],
+        )  # fmt: skip
+        writer.send(None)
+        written = 0
+        image = _fit(image, height, width)
+        try:
+            while item is not None:
+                slot, new = item
+                for _ in range(slot - written):
+                    writer.send(image)
+                image = _fit(new, height, width)
+                writer.send(image)
+                written = max(slot, written) + 1
+                item = self._frames.get()
+        finally:
+            writer.close()
+
+
+def _fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The image cut or filled up in white to the film's size, after a window has changed its."""
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    out = np.full((height, width, 3), 255, dtype=np.uint8)
+    part = image[:height, :width]
+    out[: part.shape[0], : part.shape[1]] = part
+    return out

@@ -1,0 +1,104 @@
+"""One simulated body as it is drawn: its latest sound frame, its values and its plots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hodsim.fem import Body, dofs_of, tip_vertices
+from hodsim.session.frames import Frame, LaneInfo, LaneStatus
+from hodsim.viewer.live.track import Track
+
+if TYPE_CHECKING:
+    from hodsim.session import Session
+
+_LATE = 0.2  # seconds behind the clock that are worth a word
+_FAR = 1e6  # times the body's extent: no pose that can be drawn
+
+
+def title_of(label: str) -> str:
+    """What to call a lane: "HoD-6" of "hod-6"."""
+    kind, dash, rank = label.partition("-")
+    names = {"full": "full space", "pca": "PCA", "hod": "HoD"}
+    return names.get(kind, kind) + dash + rank
+
+
+class Shown:
+    """A lane of the session.
+
+    Attributes
+    ----------
+    frame
+        The latest finite frame, None before the first.
+    u
+        Its displacements of all vertices [m], (n_vertices, 3).
+    broken
+        Whether a later frame was not finite.
+    """
+
+    def __init__(self, body: Body, info: LaneInfo) -> None:
+        self.body, self.info = body, info
+        self.title = title_of(info.label)
+        self.track = Track()
+        self.frame: Frame | None = None
+        self.u = np.zeros((body.mesh.n_vertices, 3))
+        self.broken = False
+        self._extent = float(np.ptp(body.mesh.vertices, axis=0).max())
+        self._tip = dofs_of(body.free_vertices, tip_vertices(body))
+        self._tip_basis = None if info.basis is None else info.basis[self._tip]
+
+    def take(self, session: Session) -> None:
+        """Take up the lane's latest frame, and every step since the last call."""
+        latest = session.latest(self.info.label)
+        if latest is None:
+            return
+        if latest.step < self.track.step:
+            self.track.clear()
+        new = session.recent(self.info.label, self.track.step)
+        if new:
+            self.track.add(new, self._tip_distance(np.stack([frame.z for frame in new])))
+        if latest is self.frame:
+            return
+        u = self.displacement(latest)
+        self.broken = u is None
+        if u is None:
+            return
+        self.frame, self.u = latest, self.body.expand(u)
+        if latest.step == self.track.step:
+            self.track.put_energy(self.energy())
+
+    def displacement(self, frame: Frame) -> np.ndarray | None:
+        """u [m], (n_dofs,), or None where the frame holds no finite pose."""
+        if not (np.isfinite(frame.z).all() and np.isfinite(frame.dz).all()):
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            u = self.info.displacement(frame.z)
+        # A comparison with nan is false, so nan counts as too far.
+        return u if np.abs(u).max(initial=0.0) < _FAR * self._extent else None
+
+    def energy(self) -> float:
+        """Elastic and kinetic energy [J] of the frame drawn."""
+        if self.frame is None:
+            return 0.0
+        with np.errstate(over="ignore", invalid="ignore"):  # such energies are not drawn
+            v = self.info.displacement(self.frame.dz)
+            kinetic = float(v @ (self.body.mass @ v)) / 2.0
+        return self.body.energy(self.body.restrict(self.u)) + kinetic
+
+    def warning(self, status: LaneStatus | None) -> str:
+        """What is wrong with the body, "" for nothing."""
+        said = ["not finite: the last good pose is shown"] if self.broken else []
+        if self.frame is not None and self.frame.reach > 1.0:
+            said.append(f"outside the training range (x {self.frame.reach:.1f})")
+        if self.frame is not None and self.frame.held:
+            said.append(f"{self.frame.held} step{'s' if self.frame.held > 1 else ''} held")
+        if status is not None and status.lag > _LATE:
+            said.append(f"{status.lag:.1f} s behind")
+        return ", ".join(said)
+
+    def _tip_distance(self, z: np.ndarray) -> np.ndarray:
+        """Distance [m] of the tip from rest, RMS over its vertices, (k,) of features (k, w)."""
+        with np.errstate(over="ignore", invalid="ignore"):  # such rows are not drawn
+            tip = z[:, self._tip] if self._tip_basis is None else z @ self._tip_basis.T
+            return np.asarray(np.sqrt((tip * tip).mean(axis=1) * 3.0))
