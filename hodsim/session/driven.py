@@ -73,7 +73,7 @@ class Driven:
 
     @property
     def name(self) -> str:
-        """ "full", or kind and rank of the subspace: what a `Pose` calls it."""
+        """What a `Pose` calls it: "full", or kind and rank of the subspace."""
         subspace = self.setup.subspace
         return "full" if subspace is None else f"{subspace.kind}-{subspace.rank}"
 
