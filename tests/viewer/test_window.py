@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import HIGH_COLOUR, LABELS, LOW_COLOUR, FakePresenter
 
+from hodsim.viewer.live.filming import Film
 from hodsim.viewer.live.window import Window, run_window
 
 HERE = Path(__file__).resolve()
@@ -335,7 +337,7 @@ def play_film(window: Window, presenter: FakePresenter) -> Steps:
     lasted = time.monotonic() - start
     assert presenter.named("press_button") == [("step",)]
     count, seconds = film_length(Path("hodsim-film-001.mp4"))
-    assert count > 10
+    assert count == pytest.approx(30 * seconds, abs=2)
     assert abs(seconds - lasted) < 0.5, (seconds, lasted)
     # Left running, the next is ended with the window.
     yield from click(button_at)
@@ -446,6 +448,30 @@ def test_an_interrupt_ends_the_window_and_leaves_the_film_whole(tmp_path: Path) 
     [film] = tmp_path.iterdir()
     assert film.name == "hodsim-film-001.mp4"
     assert film_length(film)[0] >= 1
+
+
+def test_a_film_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    film = Film(tmp_path / "film.mp4")
+    assert film.stop().startswith("no film: expected at least one frame")
+    (tmp_path / "file").touch()
+    film = Film(tmp_path / "file" / "film.mp4")
+    film.take(lambda: np.zeros((9, 9, 3), dtype=np.uint8))
+    assert film.stop().startswith("no film: ")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_film_repeats_frames_and_keeps_its_size(tmp_path: Path) -> None:
+    """Three frames in two seconds, and the window becomes smaller and larger meanwhile."""
+    now = [0.0]
+    film = Film(tmp_path / "film.mp4", clock=lambda: now[0])
+    for time_, size in ((0.0, (33, 64)), (0.5, (20, 40)), (1.0, (70, 70))):
+        now[0] = time_
+        image = np.full((*size, 3), 200, dtype=np.uint8)
+        assert film.take(lambda image=image: image)
+        assert not film.take(lambda image=image: image), "one frame at a time"
+    now[0] = 2.0
+    assert film.stop() == f"saved {tmp_path / 'film.mp4'}"
+    assert film_length(tmp_path / "film.mp4")[0] == 60
 
 
 class Display:

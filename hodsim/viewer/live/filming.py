@@ -42,8 +42,9 @@ class Film:
         self.path, self._clock = path, clock
         self._start = clock()
         self._due = self._start
-        self._frames: queue.Queue[tuple[int, np.ndarray] | None] = queue.Queue(_WAITING)
-        self._trouble = ""
+        # A frame and when it was drawn, in frames from the start; no frame is the end.
+        self._frames: queue.Queue[tuple[int, np.ndarray | None]] = queue.Queue(_WAITING)
+        self._trouble = "its writing was broken off"  # until it is known to be whole
         self._thread = threading.Thread(target=self._run, name="film", daemon=True)
         self._thread.start()
 
@@ -53,7 +54,7 @@ class Film:
         now = self._clock()
         if now < self._due or self._frames.full() or not self._thread.is_alive():
             return False
-        slot = int((now - self._start) * FPS)
+        slot = self._slot()
         image = draw()
         # Taking a frame costs drawing time: what is slow is done less often.
         after = self._clock()
@@ -61,11 +62,15 @@ class Film:
         self._frames.put_nowait((slot, image))
         return True
 
+    def _slot(self) -> int:
+        return int((self._clock() - self._start) * FPS)
+
     def stop(self) -> str:
         """Finish the file; gives a word to the user: where it is, or why there is none."""
+        end = self._slot()
         while self._thread.is_alive():
             try:
-                self._frames.put(None, timeout=0.2)
+                self._frames.put((end, None), timeout=0.2)
                 break
             except queue.Full:
                 continue
@@ -77,33 +82,31 @@ class Film:
             with atomic(self.path) as temporary:
                 self._encode(temporary)
         except (InputError, OSError, RuntimeError) as error:
-            self._trouble = str(error).strip().splitlines()[0]
+            self._trouble = " ".join(str(error).split())
+        else:
+            self._trouble = ""
 
     def _encode(self, path: Path) -> None:
         import imageio_ffmpeg
 
-        item = self._frames.get()
-        if item is None:
+        _, new = self._frames.get()
+        if new is None:
             raise InputError("expected at least one frame, none was drawn; film for longer")
-        _, image = item
-        height, width = (n - n % 2 for n in image.shape[:2])  # the codec wants even sizes
+        height, width = (n - n % 2 for n in new.shape[:2])  # the codec wants even sizes
         writer = imageio_ffmpeg.write_frames(
             str(path), (width, height), fps=FPS, codec="libx264", pix_fmt_out="yuv420p",
             macro_block_size=2, ffmpeg_log_level="error",
-            output_params=["-preset", "veryfast", "-movflags", "+faststart"],
+            output_params=["-preset", "ultrafast", "-movflags", "+faststart"],
         )  # fmt: skip
         writer.send(None)
         written = 0
-        image = _fit(image, height, width)
         try:
-            while item is not None:
-                slot, new = item
-                for _ in range(slot - written):
-                    writer.send(image)
+            while new is not None:
                 image = _fit(new, height, width)
-                writer.send(image)
-                written = max(slot, written) + 1
-                item = self._frames.get()
+                slot, new = self._frames.get()
+                for _ in range(max(slot, written + 1) - written):
+                    writer.send(image)
+                    written += 1
         finally:
             writer.close()
 
