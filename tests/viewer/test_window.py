@@ -481,14 +481,19 @@ class Display:
         read, write = os.pipe()
         self._server = subprocess.Popen(
             [tool("Xvfb", "xvfb"), "-displayfd", str(write), "-screen", "0", "1600x1000x24",
-             "-nolisten", "tcp"],
+             "-nolisten", "tcp", "-noreset"],
             pass_fds=(write,), stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(write)
-        assert select.select([read], [], [], 30.0)[0], "Xvfb did not start within 30 s"
-        name = os.read(read, 16).decode().strip()
+        name = b""
+        # The number comes in parts, and a pipe that is closed too early kills the server.
+        while not name.endswith(b"\n"):
+            assert select.select([read], [], [], 30.0)[0], "Xvfb did not start within 30 s"
+            part = os.read(read, 16)
+            assert part, "Xvfb ended as soon as it was started"
+            name += part
         os.close(read)
-        return f":{name}"
+        return f":{int(name)}"
 
     def __exit__(self, *_: object) -> None:
         self._server.terminate()
