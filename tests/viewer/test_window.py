@@ -188,6 +188,27 @@ def play_still(window: Window, presenter: FakePresenter) -> Steps:
     assert asked == [False, False, True, False]
 
 
+def play_front(window: Window, presenter: FakePresenter) -> Steps:
+    """A body can be taken where an arrow or the dot of a clamped vertex is drawn in front of it."""
+    import polyscope as ps
+
+    yield
+    x = presenter.positions("full")
+    tip = x[presenter.tip("full")]
+    presenter.grab("full", presenter.tip("full"), by="another")
+    presenter.move(0.4 * tip + np.array([0.0, -0.3, 0.0]), by="another")
+    yield
+    _, _, target = presenter.held["another"]
+    on_arrow = np.round(window.view.project((0.6 * tip + 0.4 * target)[None])[0])
+    dots = np.round(window.view.project(x[presenter.clamped]))
+    on_dot = next(d for d in dots if ps.pick(screen_coords=d).structure_name.startswith("clamped"))
+    for pixel in (on_arrow, on_dot):
+        presenter.events.clear()
+        yield from click(pixel)
+        assert [label for label, _, _ in presenter.named("grab")] == ["full"]
+    presenter.drop("another")
+
+
 def play_beside(window: Window, presenter: FakePresenter) -> Steps:
     """A press beside the bodies turns the camera, and on the controls nothing in the world."""
     yield
@@ -403,6 +424,10 @@ def run_play(name: str, folder: Path) -> None:
 
 def test_dragging_pulls_the_vertex_under_the_cursor(tmp_path: Path) -> None:
     run_play("drag", tmp_path)
+
+
+def test_arrows_and_dots_are_not_in_the_way(tmp_path: Path) -> None:
+    run_play("front", tmp_path)
 
 
 def test_all_bodies_are_in_sight(tmp_path: Path) -> None:
