@@ -88,3 +88,28 @@ class Ring:
             reach=float(row[5]),
             held=int(row[6]),
         )
+
+
+class Board:
+    """The clock's state and how far each body is, as numbers in shared memory."""
+
+    SIZE: Final = 1024  # bytes
+    _HEAD: Final = 6
+
+    def __init__(self, buffer: memoryview, lanes: int) -> None:
+        count = self._HEAD + 3 * lanes
+        self._numbers = np.frombuffer(buffer, dtype=np.float64, count=count)
+
+    def write(
+        self,
+        head: tuple[bool, int, float, float, bool, int],
+        lanes: list[tuple[int, float, int] | None],
+    ) -> None:
+        """`head` is (playing, step, t, rate, together, run); a body's are (step, t, taken)."""
+        rows = [row or (0, 0.0, 0) for row in lanes]
+        self._numbers[:] = np.concatenate([head, np.ravel(rows)])
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Head (6,), and a row a body (lanes, 3)."""
+        numbers = self._numbers.copy()
+        return numbers[: self._HEAD], numbers[self._HEAD :].reshape(-1, 3)

@@ -1,58 +1,360 @@
-"""What a window asks of a live simulation."""
+"""`Session`: a live simulation as its windows see it."""
 
 from __future__ import annotations
 
+import multiprocessing
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Final
 
 import numpy as np
 
-from hodsim.fem import Body
-from hodsim.scene import Scene
-from hodsim.session.frames import Frame, LaneInfo, Status
-from hodsim.session.inputs import Settings
+from hodsim.dynamics import Spring
+from hodsim.errors import InputError
+from hodsim.fem import body_of
+from hodsim.scene import Damping, TimeSpec, read_scene
+from hodsim.session.frames import Frame, LaneInfo, LaneStatus, Status
+from hodsim.session.inputs import (
+    Action,
+    Damp,
+    Drag,
+    Recording,
+    Release,
+    Settings,
+    TimeStep,
+    gravity,
+    pose,
+    save_recording,
+    settings_of,
+)
+from hodsim.session.process import LANES, Opening, regions, run
+from hodsim.session.ring import HEAD, Board, Ring
+
+_LEAST: Final = 8 * 2**20  # bytes of frames kept for a body
+_FEWEST: Final = 8  # frames kept, however large
+_PATIENCE: Final = 60.0  # s, for a process to start
 
 
-class Session(Protocol):
-    """A live simulation as its windows see it. Every method returns at once."""
+class Session:
+    """A simulation in a process of its own, which never waits for whoever looks at it.
+
+    Every method returns at once, except `__init__`, `save_recording` and `close`. It is for one
+    thread at a time, and of use as a context manager: leaving it ends the process.
+
+    Parameters
+    ----------
+    scenes
+        Scene files by the names that menus show; the first is opened, unless `name` is given.
+    model
+        Folder of a trained model, in place of the scenes' own.
+    labels
+        The bodies to begin with; those that a scene's model does not offer are left out. Full
+        space, and PCA and HoD of the model's rank unless given.
+    solver
+        Sparse solver of full space.
+    name
+        The scene to begin with.
+
+    Raises
+    ------
+    InputError
+        A scene or model that cannot be used.
+    """
+
+    def __init__(
+        self,
+        scenes: Mapping[str, Path],
+        model: Path | None = None,
+        labels: tuple[str, ...] | None = None,
+        solver: str = "auto",
+        name: str | None = None,
+    ) -> None:
+        self._paths, self._model, self._solver = dict(scenes), model, solver
+        self._wanted = labels
+        self._memory: SharedMemory | None = None
+        self._number, self._told, self._ended = 0, "", False
+        self.available: tuple[str, ...] = ()
+        self.chosen: tuple[str, ...] = ()
+        self._ready: dict[str, tuple[LaneInfo, Ring, int]] = {}
+        self._paces: dict[str, deque[tuple[float, float]]] = {}
+        self._regions: list[memoryview] = []
+        self._board: Board | None = None
+        self._recording: Recording | None = None
+        self._refused = ""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=run, args=(theirs,), daemon=True, name="hodsim")
+        self._process.start()
+        theirs.close()
+        try:
+            self.open(name or next(iter(self._paths)))
+            self._await(lambda: bool(self.available or self._refused), _PATIENCE)
+            if self._refused or not self.available:
+                raise InputError(self._refused or "session: the simulation process did not start")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    # ----------------------------------------------------------------------------- what there is
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Names of the scenes that can be opened."""
+        return tuple(self._paths)
 
     @property
-    def scene(self) -> Scene: ...
-    @property
-    def scene_name(self) -> str: ...
-    @property
-    def scenes(self) -> tuple[str, ...]: ...
-    @property
-    def body(self) -> Body: ...
-    @property
-    def lanes(self) -> dict[str, LaneInfo]: ...
-    @property
-    def available(self) -> tuple[str, ...]: ...
-    @property
-    def settings(self) -> Settings: ...
+    def lanes(self) -> dict[str, LaneInfo]:
+        """The bodies that are ready, by label, in the order asked for."""
+        return {x: self._ready[x][0] for x in self.chosen if x in self._ready}
 
     def poll(self) -> None:
         """Take up what the simulation said."""
+        while not self._ended and self._pipe.poll():
+            try:
+                number, what, *rest = self._pipe.recv()
+            except (EOFError, OSError):
+                self._end()
+                return
+            if number == self._number:
+                self._take(what, rest)
+        if not self._ended and not self._process.is_alive():
+            self._end()
 
-    def latest(self, label: str) -> Frame | None: ...
-    def recent(self, label: str, since: int) -> list[Frame]: ...
-    def at(self, label: str, step: int) -> Frame | None: ...
-    def status(self) -> Status: ...
-    def play(self) -> None: ...
-    def pause(self) -> None: ...
-    def advance(self, steps: int = 1) -> None: ...
-    def reset(self) -> None: ...
-    def set_rate(self, rate: float) -> None: ...
-    def keep_together(self, together: bool) -> None: ...
-    def drag(
-        self, vertex: int, target: np.ndarray, stiffness: float, by: str = "window"
-    ) -> None: ...
-    def release(self, by: str = "window") -> None: ...
-    def set_gravity(self, acceleration: np.ndarray) -> None: ...
-    def set_damping(self, mass: float, stiffness: float) -> None: ...
-    def set_time_step(self, step: float) -> None: ...
-    def pose(self, label: str, q: np.ndarray) -> None: ...
-    def choose(self, labels: tuple[str, ...]) -> None: ...
-    def open(self, name: str) -> None: ...
-    def save_recording(self, path: str | Path) -> None: ...
-    def close(self) -> None: ...
+    def _take(self, what: str, rest: list[Any]) -> None:
+        if what == "opened":
+            self.available = rest[0]
+            ranks = [x for x in self.available if x.startswith("hod")]
+            usual = ("full", *(f"pca-{x.partition('-')[2]}" for x in ranks), *ranks)
+            wanted = usual if self._wanted is None else self._wanted
+            unknown = [x for x in wanted if x not in self.available]
+            if unknown and self._wanted is not None:
+                self._told = f"{', '.join(unknown)}: not offered in scene {self.scene_name}"
+            self.choose(tuple(x for x in wanted if x in self.available)[: LANES - 1] or ("full",))
+            self.play()
+        elif what == "lane":
+            place, width, info = rest
+            if info.label in self.chosen:
+                ring = Ring(self._regions[place], info.rank, width)
+                self._ready[info.label] = info, ring, place
+        elif what == "recording":
+            self._recording = rest[0]
+        elif what == "refused":
+            self._refused = self._told = rest[0]
+        elif what == "failed":
+            self.chosen = tuple(x for x in self.chosen if x != rest[0])
+            self._told = f"{rest[0]}: {rest[1]}"
+        else:
+            self._told = rest[0]
+
+    def _end(self) -> None:
+        self._ended = True
+        self._process.join(timeout=1.0)
+        code = self._process.exitcode
+        self._told = f"the simulation process has ended (exit code {code}); start hodsim again"
+
+    def latest(self, label: str) -> Frame | None:
+        """The last frame of a body since the last reset."""
+        ring = self._ring(label)
+        return None if ring is None else ring.latest(self._run)
+
+    def recent(self, label: str, since: int) -> list[Frame]:
+        """Frames after step `since`, oldest first, as far as they are kept."""
+        ring = self._ring(label)
+        return [] if ring is None else ring.since(self._run, since)
+
+    def at(self, label: str, step: int) -> Frame | None:
+        """The frame of that very step, while it is kept."""
+        ring = self._ring(label)
+        return None if ring is None else ring.at(self._run, step)
+
+    def _ring(self, label: str) -> Ring | None:
+        return self._ready[label][1] if label in self._ready else None
+
+    def status(self) -> Status:
+        """The clock, and how each body keeps up."""
+        (playing, step, t, rate, together, _), rows = self._read()
+        now, lanes = time.monotonic(), {}
+        for label in self.lanes:
+            mine, at, taken = rows[self._ready[label][2]]
+            pace = self._paces.setdefault(label, deque([(now, taken)]))
+            if now - pace[-1][0] > 0.1:
+                pace.append((now, taken))
+            while len(pace) > 2 and now - pace[0][0] > 1.0:
+                pace.popleft()
+            span = now - pace[0][0]
+            speed = (taken - pace[0][1]) / span if span > 0.05 else 0.0
+            lanes[label] = LaneStatus(int(mine), max(0.0, t - at), max(0.0, speed))
+        return Status(
+            bool(playing) and not self._ended, int(step), t, rate, bool(together), lanes, self._told
+        )
+
+    # ------------------------------------------------------------------------------ what is done
+    def open(self, name: str) -> None:
+        """Another scene; all begins anew. Raises `InputError` for one that cannot be used."""
+        if name not in self._paths:
+            raise InputError(f"scene: expected one of {', '.join(self._paths)}; given {name!r}")
+        scene = read_scene(self._paths[name])
+        body = body_of(scene)
+        # The widest frames are those of full space.
+        row = 8 * (7 + 2 * body.n_dofs + 64)
+        region = 64 * (max(_LEAST, HEAD + _FEWEST * row) // 64 + 1)
+        memory = SharedMemory(create=True, size=Board.SIZE + LANES * region)
+        self._number += 1
+        self.scene, self.body, self.scene_name = scene, body, name
+        self.settings: Settings = settings_of(scene)
+        self.available, self.chosen, self._ready, self._paces = (), (), {}, {}
+        self._rate, self._together, self._told = 1.0, False, ""
+        self._board, self._regions = regions(memory, region)
+        before, self._memory = self._memory, memory
+        self._discard(before)
+        folder = self._model or scene.model
+        path = self._paths[name]
+        self._send("open", Opening(self._number, path, folder, self._solver, memory.name, region))
+
+    def choose(self, labels: tuple[str, ...]) -> None:
+        """Which bodies to show. Raises `InputError` for none, too many, or one not offered."""
+        labels = tuple(dict.fromkeys(labels))
+        unknown = [x for x in labels if x not in self.available]
+        if unknown or not 1 <= len(labels) < LANES:
+            raise InputError(
+                f"bodies: expected 1 to {LANES - 1} of those that the model offers, given "
+                f"{', '.join(unknown or labels) or 'none'}; choose others"
+            )
+        self.chosen = labels
+        for label in [x for x in self._ready if x not in labels]:
+            del self._ready[label]
+            self._paces.pop(label, None)
+        self._send("choose", labels)
+
+    def play(self) -> None:
+        self._send("play")
+
+    def pause(self) -> None:
+        self._send("pause")
+
+    def advance(self, steps: int = 1) -> None:
+        """Pause, and take so many steps more."""
+        self._send("advance", steps)
+
+    def reset(self) -> None:
+        """Back to rest at t = 0; settings are the scene's again."""
+        self.settings, self._told = settings_of(self.scene), ""
+        self._send("reset")
+
+    def set_rate(self, rate: float) -> None:
+        """Simulated seconds a second of wall time. Raises `InputError` for one not above 0."""
+        if not (np.isfinite(rate) and rate > 0.0):
+            raise InputError(f"rate: expected a number above 0, given {rate}")
+        self._rate = float(rate)
+        self._send("set_pace", self._rate, self._together)
+
+    def keep_together(self, together: bool) -> None:
+        """Whether the clock waits for the slowest body."""
+        self._together = together
+        self._send("set_pace", self._rate, together)
+
+    def drag(self, vertex: int, target: np.ndarray, stiffness: float, by: str = "window") -> None:
+        """Pull a vertex to a point [m], (3,), by a spring [N/m]; each user `by` has one.
+
+        Raises `InputError` for a clamped vertex, and numbers that are not finite.
+        """
+        x, y, z = np.asarray(target, dtype=np.float64).tolist()
+        spring = Spring(int(vertex), (x, y, z), float(stiffness))
+        spring.place(self.body)
+        self._act(Drag(by, spring))
+
+    def release(self, by: str = "window") -> None:
+        """Let go."""
+        self._act(Release(by))
+
+    def set_gravity(self, acceleration: np.ndarray) -> None:
+        """Gravity [m/s^2] (3,) on top of the scene's."""
+        action = gravity(acceleration)
+        self.settings = replace(self.settings, gravity=action.acceleration)
+        self._act(action)
+
+    def set_damping(self, mass: float, stiffness: float) -> None:
+        """Rayleigh's damping [1/s] and [s], in place of the scene's."""
+        damping = Damping(mass, stiffness)
+        self.settings = replace(
+            self.settings, damping_mass=damping.mass, damping_stiffness=damping.stiffness
+        )
+        self._act(Damp(damping))
+
+    def set_time_step(self, step: float) -> None:
+        """The time step [s]."""
+        h = TimeSpec(step, 1).step
+        self.settings = replace(self.settings, time_step=h)
+        self._act(TimeStep(h))
+
+    def pose(self, label: str, q: np.ndarray) -> None:
+        """Put a body at latent coordinates q (r,), at rest."""
+        info = self._ready[label][0] if label in self._ready else None
+        if info is None or np.shape(q) != (info.rank,):
+            raise InputError(f"pose: expected a body shown and its coordinates, given {label} {q}")
+        self._act(pose(label, q))
+
+    def save_recording(self, path: str | Path) -> None:
+        """Write what was done since the last reset: see `Recording`.
+
+        Raises `InputError` where it cannot be written, or the simulation does not answer.
+        """
+        self._recording = None
+        self._send("recording")
+        self._await(lambda: self._recording is not None, 5.0)
+        if self._recording is None:
+            raise InputError("recording: the simulation did not answer; try again")
+        save_recording(path, self._recording)
+
+    def close(self) -> None:
+        """End the process."""
+        self._ended = True
+        self._pipe.close()
+        self._process.join(timeout=2.0)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._ready, self._regions, self._board = {}, [], None
+        before, self._memory = self._memory, None
+        self._discard(before)
+
+    def _act(self, action: Action) -> None:
+        self._send("act", action)
+
+    def _send(self, *message: Any) -> None:
+        if not self._ended:
+            try:
+                self._pipe.send(message)
+            except OSError:
+                self._end()
+
+    def _await(self, done: Any, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not done() and not self._ended and time.monotonic() < until:
+            if self._pipe.poll(0.05) or not self._process.is_alive():
+                self.poll()
+
+    @property
+    def _run(self) -> int:
+        return int(self._read()[0][5])
+
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        if self._board is None:
+            raise InputError("session: expected an open one, given one that is closed")
+        return self._board.read()
+
+    @staticmethod
+    def _discard(memory: SharedMemory | None) -> None:
+        """Give shared memory back."""
+        if memory is not None:
+            memory.unlink()
+            memory.close()

@@ -1,129 +1,162 @@
-"""The simulation itself: a clock, and a thread for each body that follows it at its own pace.
-
-An action is stamped with the clock's step and taken by each body when it gets there, so that all
-bodies see the same load history, however far behind the clock they are.
-"""
+"""A live simulation of one scene: a clock and the bodies that follow it."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from hodsim.dynamics import hold
+from hodsim.cubature import Cubature
+from hodsim.dynamics import parse_spec
 from hodsim.errors import InputError
+from hodsim.fem import Body
+from hodsim.scene import Scene
+from hodsim.session.clock import Clock
 from hodsim.session.driven import Driven
-from hodsim.session.frames import Frame
-from hodsim.session.inputs import Event, Pose
+from hodsim.session.frames import LaneInfo
+from hodsim.session.inputs import Action, Recording
+from hodsim.session.lane import Lane
+from hodsim.session.ring import Board, Ring
+from hodsim.snapshots import origin_of
+from hodsim.subspaces import Model
 
-# The clock does not make up for more than this of wall time [s] in which it could not run.
-_BACKLOG: Final = 0.25
-
-Publish = Callable[[int, Frame], None]  # of a run
-
-
-@dataclass
-class Clock:
-    """The step that every body is to reach, and how it moves; guarded by the simulation's lock."""
-
-    playing: bool = False
-    step: int = 0
-    t: float = 0.0
-    h: float = 0.0
-    rate: float = 1.0
-    together: bool = False
-    run: int = 0  # counts resets
-    events: list[Event] = field(default_factory=list)
+Tell = Callable[..., None]
 
 
-class Lane:
-    """One body, stepped in a thread of its own."""
+class Simulation:
+    """Bodies of a scene, each in a thread.
+
+    Parameters
+    ----------
+    scene, body, model, cubatures, solver
+        As for `setup_of`; without a model there is full space only.
+    board, rings
+        Where the clock's state and the frames go: a buffer for each body that there may be.
+    tell
+        Called from any thread with ("lane", place, width, LaneInfo) when a body is ready,
+        ("failed", label, why) when it cannot be made, and ("note", text).
+    """
 
     def __init__(
         self,
-        clock: Clock,
-        changed: threading.Condition,
-        driven: Driven,
-        measure: Callable[[np.ndarray], float],
-        publish: Publish,
-        tell: Callable[[str], None],
+        scene: Scene,
+        body: Body,
+        model: Model | None,
+        cubatures: Mapping[str, Cubature],
+        solver: str,
+        board: Board,
+        rings: list[memoryview],
+        tell: Tell,
     ) -> None:
-        self._clock, self._changed, self._driven = clock, changed, driven
-        self._measure, self._publish, self._tell = measure, publish, tell
-        self.step, self.taken, self.t = 0, 0, 0.0
+        self._scene, self._body, self._model = scene, body, model
+        self._cubatures, self._solver = cubatures, solver
+        self._board, self._rings, self._tell = board, rings, tell
+        self._lanes: dict[str, tuple[int, Lane | None]] = {}
+        self._making = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._loop, daemon=True, name=driven.name)
+        self.clock = Clock(scene.time.step, self._slowest)
+        self.clock.begin()
+        self._poster = threading.Thread(target=self._post, daemon=True, name="board")
+        self._poster.start()
 
-    def begin(self) -> None:
-        self._thread.start()
+    def choose(self, labels: tuple[str, ...]) -> None:
+        """Which bodies there are. New ones come when they are ready and live through all that was
+        done since the last reset."""
+        with self.clock.changed:
+            gone = [label for label in self._lanes if label not in labels]
+            lanes = [self._lanes.pop(label) for label in gone]
+        for _, lane in lanes:
+            if lane is not None:
+                lane.close()
+        for label in labels:
+            with self.clock.changed:
+                if label in self._lanes:
+                    continue
+                taken = {place for place, _ in self._lanes.values()}
+                place = min(set(range(len(self._rings))) - taken)
+                self._lanes[label] = place, None
+            threading.Thread(target=self._make, args=(label, place), daemon=True).start()
+
+    def _make(self, label: str, place: int) -> None:
+        try:
+            with self._making:  # one at a time: kernels are compiled here
+                lane, ring, info = self._made(label, place)
+        except InputError as error:
+            with self.clock.changed:
+                if self._lanes.get(label) == (place, None):
+                    del self._lanes[label]
+                self.clock.changed.notify_all()
+            self._tell("failed", label, str(error))
+            return
+        with self.clock.changed:
+            if self._closed or self._lanes.get(label) != (place, None):
+                return  # no longer wanted
+            ring.clear()
+            self._lanes[label] = place, lane
+            self.clock.changed.notify_all()
+        lane.begin()
+        width = 0 if info.basis is None else info.basis.shape[1]
+        self._tell("lane", place, width or self._body.n_dofs, info)
+
+    def _made(self, label: str, place: int) -> tuple[Lane, Ring, LaneInfo]:
+        spec = parse_spec(label)
+        driven = Driven(self._scene, self._body, spec, self._model, self._cubatures, self._solver)
+        subspace, tets = driven.setup.subspace, driven.setup.tets
+        if subspace is None:
+            info = LaneInfo(label, 0, None, np.empty(0), np.empty(0), tets)
+            ring, measure = Ring(self._rings[place], 0, self._body.n_dofs), None
+        else:
+            assert self._model is not None
+            r, basis = subspace.rank, subspace.basis
+            reach = self._model.reach(subspace.kind, r)
+            # Without a known range, sliders go to what is a moderate pose in most subspaces.
+            low, high = (-np.ones(r), np.ones(r)) if reach is None else (reach.low, reach.high)
+            info = LaneInfo(label, r, basis, low, high, tets)
+            ring = Ring(self._rings[place], r, basis.shape[1])
+            measure = None if reach is None else reach.measure
+        lane = Lane(self.clock, driven, measure, ring.write, lambda text: self._tell("note", text))
+        return lane, ring, info
+
+    def act(self, action: Action) -> None:
+        """What a user does, from the next step on."""
+        self.clock.act(action)
+
+    def recording(self) -> Recording:
+        """All that was done since the last reset."""
+        with self.clock.changed:
+            events, steps = tuple(self.clock.events), self.clock.step
+        time, origin = self._scene.time, origin_of(self._body)
+        return Recording(self._scene.name, origin, time.integrator, steps, events)
 
     def close(self) -> None:
-        with self._changed:
+        with self.clock.changed:
             self._closed = True
-            self._changed.notify_all()
-        self._thread.join(timeout=30.0)
+            lanes = [lane for _, lane in self._lanes.values() if lane is not None]
+            self._lanes = {}
+            self.clock.changed.notify_all()
+        for lane in lanes:
+            lane.close()
+        self.clock.close()
+        self._poster.join(timeout=5.0)
 
-    def _loop(self) -> None:
-        clock, run, done, shown = self._clock, -1, 0, 0
-        while True:
-            with self._changed:
-                while not self._closed and run == clock.run and self.step >= clock.step:
-                    if shown < len(clock.events):
-                        break
-                    self._changed.wait()
-                if self._closed:
-                    return
-                fresh, run = run != clock.run, clock.run
-                if fresh:
-                    done = shown = self.step = 0
-                    self.t = 0.0
-                waiting = clock.events[done:]
-                behind = self.step < clock.step
-                shown = len(clock.events)
-            if fresh:
-                state, held = self._driven.start(), 0
-                self._show(run, self._frame(state, 0, 0.0, held))
-                continue
-            if not behind:
-                # Paused: a pose is shown at once, and taken with the next step.
-                mine = [e.action for e in waiting if isinstance(e.action, Pose)]
-                for pose in [p for p in mine if p.subspace == self._driven.name][-1:]:
-                    self._show(run, self._frame(self._posed(state, pose), 0, 0.0, held))
-                continue
-            while waiting and waiting[0].step <= self.step:
-                state = self._do(state, waiting.pop(0).action)
-                done += 1
-            began = time.perf_counter()
-            after, result = self._driven.step(state)
-            took = 1e3 * (time.perf_counter() - began)
-            if not result.converged:
-                after, held = hold(after, self._driven.h), held + 1
-            state = after
-            with self._changed:
-                if run == clock.run:
-                    self.step += 1
-                    self.t = state.t
-                    self.taken += 1
-                    self._changed.notify_all()
-            self._show(run, self._frame(state, result.iterations, took, held))
+    def _slowest(self) -> int | None:
+        """Asked by the clock, which holds its lock. A scene does not begin before its bodies."""
+        lanes = [lane for _, lane in self._lanes.values()]
+        if None in lanes and self.clock.step == 0:
+            return None
+        return min((lane.step for lane in lanes if lane is not None), default=self.clock.step)
 
-    def _do(self, state, action):  # type: ignore[no-untyped-def]
-        try:
-            return self._driven.do(state, action)
-        except InputError as error:
-            self._tell(str(error))
-            return state
-
-    _posed = _do
-
-    def _frame(self, state, iterations: int, took: float, held: int) -> Frame:  # type: ignore[no-untyped-def]
-        q = state.motion.x if self._driven.setup.subspace is not None else np.empty(0)
-        reach = self._measure(q) if len(q) else float("nan")
-        return Frame(self.step, state.t, q, state.z, state.dz, iterations, took, reach, held)
-
-    def _show(self, run: int, frame: Frame) -> None:
-        self._publish(run, frame)
+    def _post(self) -> None:
+        """Keep the board up to date."""
+        clock = self.clock
+        with clock.changed:
+            while not self._closed:
+                lanes: list[Any] = [None] * len(self._rings)
+                for place, lane in self._lanes.values():
+                    if lane is not None:
+                        lanes[place] = lane.step, lane.t, lane.taken
+                head = (clock.playing, clock.step, clock.t, clock.rate, clock.together, clock.run)
+                self._board.write(head, lanes)
+                clock.changed.wait()
