@@ -1,4 +1,4 @@
-"""The command line: `hodsim demo | simulate | train | cubature | compare | film | info`.
+"""The command line: `hodsim demo | simulate | train | cubature | compare | film | view | info`.
 
 Every command imports the rooms it needs when it runs, so that `hodsim --help` is quick. What goes
 wrong on purpose is one line on stderr: exit code 2 for input that cannot be used, 3 for a solver
@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hodsim.cli import compare, cubature, demo, film, info, simulate, train
+from hodsim.cli import compare, cubature, demo, film, info, simulate, train, view
 from hodsim.errors import ConvergenceError, InputError
 
 # typer's own class for "this command line makes no sense", or click's in older versions of typer.
@@ -36,6 +36,7 @@ app.command("train")(train.train)
 app.command("cubature")(cubature.cubature)
 app.command("compare")(compare.compare)
 app.command("film")(film.film)
+app.command("view")(view.view)
 app.command("info")(info.info)
 
 

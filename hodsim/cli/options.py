@@ -28,6 +28,12 @@ JsonOption = Annotated[
 SolverOption = Annotated[
     str, typer.Option("--solver", help="Sparse solver of full space: auto, pardiso or superlu.")
 ]
+InputsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--inputs", metavar="FILE", help="Play again what `hodsim view` recorded, to the last bit."
+    ),
+]
 FormulationOption = Annotated[
     str,
     typer.Option("--formulation", help="Reduced equations: incremental or lagrangian (with D^3)."),
@@ -45,12 +51,17 @@ def open_scene(name: str) -> Scene:
     """The scene of a file, or a shipped one by its name: "bend", "heldout/twist-2"."""
     from hodsim.scene import read_scene
 
+    return read_scene(find_scene(name))
+
+
+def find_scene(name: str) -> Path:
+    """The file that a scene's name means."""
     path = Path(name)
     if not path.exists() and not path.suffix:
         shipped = data_dir("scenes") / f"{name}.toml"
         if shipped.is_file():
             path = shipped
-    return read_scene(path)
+    return path
 
 
 def model_opener(folder: Path | None) -> Callable[[Scene], Model]:

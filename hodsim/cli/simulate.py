@@ -11,6 +11,7 @@ import typer
 from hodsim.cli import output
 from hodsim.cli.options import (
     FormulationOption,
+    InputsOption,
     JsonOption,
     ModelOption,
     ReferenceOption,
@@ -39,6 +40,7 @@ def simulate(
         ),
     ] = None,
     model: ModelOption = None,
+    inputs: InputsOption = None,
     reference: ReferenceOption = False,
     formulation: FormulationOption = "incremental",
     no_second: Annotated[
@@ -71,6 +73,7 @@ def simulate(
     from hodsim.dynamics import Terms, parse_spec, setup_of
     from hodsim.dynamics import simulate as run
     from hodsim.fem import body_of, dofs_of, tip_vertices
+    from hodsim.session import Driven, Replay, load_recording
     from hodsim.subspaces import load_model
     from hodsim.viewer import check_suffix
 
@@ -99,15 +102,22 @@ def simulate(
         trained = load_model(folders[0])
         trained.check(body)
         cubatures = load_cubatures(folders[0]) if spec.compiled else {}
-    setup = setup_of(what, body, spec, trained, cubatures, solver)
-    watched = _Watched(setup.integrator)
-    total = what.time.steps if steps is None else steps
+    recorded = None if inputs is None else load_recording(inputs)
+    if recorded is None:
+        setup = setup_of(what, body, spec, trained, cubatures, solver)
+        watched, total = _Watched(setup.integrator), what.time.steps
+    else:
+        driven = Driven(what, body, spec, trained, cubatures, solver)
+        setup, total = driven.setup, recorded.steps
+        watched = _Watched(Replay(driven, recorded))
+    total = total if steps is None else steps
     with output.progress() as report:
         motion = run(
             watched,
             total,
             basis=setup.basis,
-            on_failure="stop",
+            # A live body is held still through a step that does not converge.
+            on_failure="stop" if recorded is None else "hold",
             progress=lambda k: report(f"{what.name} {spec.label}", k, total),
         )
     tip = motion.displacements(dofs_of(body.free_vertices, tip_vertices(body)))
@@ -139,6 +149,11 @@ def simulate(
         output.write_json(json, output.finite(whole))
         console.print(f"wrote {json}", soft_wrap=True)
     sys.stdout.flush()
+    if motion.held:
+        raise ConvergenceError(
+            f"{what.name} in {spec.label}: {motion.held} of {taken} steps did not converge and the "
+            "body was held still through them, as when they were recorded"
+        )
     if motion.failure is not None:
         raise ConvergenceError(
             f"{what.name} in {spec.label}: {motion.failure}; try a shorter time.step"
@@ -149,8 +164,12 @@ class _Watched:
     """An integrator that keeps how Newton's method ended at each step."""
 
     def __init__(self, inner: Integrator) -> None:
-        self._inner, self.h = inner, inner.h
+        self._inner = inner
         self.results: list[NewtonResult] = []
+
+    @property
+    def h(self) -> float:
+        return self._inner.h
 
     def start(self) -> State:
         return self._inner.start()
@@ -178,6 +197,7 @@ def _summary(
         "newton_iterations": float(np.mean([r.iterations for r in results])),
         "peak_tip_travel": peak,
         "converged": motion.converged,
+        "held": motion.held,
         "failure": motion.failure,
     }
 

@@ -33,7 +33,9 @@ class State:
 class Integrator(Protocol):
     """What `simulate` drives: full space, a reduced space, or a compiled step."""
 
-    h: float
+    @property
+    def h(self) -> float:
+        """Length of the next step [s]."""
 
     def start(self) -> State:
         """The state at rest at t = 0."""

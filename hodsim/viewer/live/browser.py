@@ -189,13 +189,20 @@ def _is_any(host: str) -> bool:
     return host in ("0.0.0.0", "::", "")  # noqa: S104
 
 
+def check_browser(host: str, port: int) -> None:
+    """Raise `InputError` where viser is not installed, or the address cannot be listened at."""
+    try:
+        import viser  # noqa: F401
+    except ImportError:
+        raise InputError("viser is not installed; pip install 'hodsim[web]'") from None
+    _check_free(host, port)
+
+
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[Any]:
     """A server that listens there."""
-    try:
-        import viser
-    except ImportError:
-        raise InputError("viser is not installed; pip install 'hodsim[web]'") from None
+    check_browser(host, port)
+    import viser
 
     class Server(viser.ViserServer):
         """Any page could ask for a tunnel to a public address; here none is given."""
@@ -203,7 +210,6 @@ def _listening(host: str, port: int) -> Iterator[Any]:
         def request_share_url(self, verbose: bool = True) -> str | None:  # noqa: ARG002
             return None
 
-    _check_free(host, port)
     # viser's own words say the address in a frame, and ours say it too.
     with contextlib.redirect_stdout(io.StringIO()):
         server = Server(host=host, port=port, label="hodsim", verbose=False)

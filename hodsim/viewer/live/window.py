@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ def run_window(
     *,
     headless: bool = False,
     frames: int | None = None,
+    seconds: float | None = None,
     size: tuple[int, int] = (1440, 900),
     save: str | Path | None = None,
     on_frame: Callable[[Window], None] | None = None,
@@ -50,6 +52,8 @@ def run_window(
         Draw into memory: for tests and pictures.
     frames
         How many to draw at most; None for no end.
+    seconds
+        For how long to show it at most [s]; None for no end.
     size
         Width and height [pixels].
     save
@@ -66,7 +70,10 @@ def run_window(
     window = Window(presenter, headless, size)
     try:
         with _interrupts() as interrupted:
+            end = math.inf if seconds is None else time.monotonic() + seconds
             while not (interrupted.is_set() or window.closed or window.frames == frames):
+                if time.monotonic() > end:
+                    break
                 window.draw()
                 if on_frame is not None:
                     on_frame(window)
