@@ -132,13 +132,19 @@ class Session:
     def _take(self, what: str, rest: list[Any]) -> None:
         if what == "opened":
             self.available = rest[0]
-            ranks = [x for x in self.available if x.startswith("hod")]
-            usual = ("full", *(f"pca-{x.partition('-')[2]}" for x in ranks), *ranks)
-            wanted = usual if self._wanted is None else self._wanted
-            unknown = [x for x in wanted if x not in self.available]
-            if unknown and self._wanted is not None:
-                self._told = f"{', '.join(unknown)}: not offered in scene {self.scene_name}"
-            self.choose(tuple(x for x in wanted if x in self.available)[: LANES - 1] or ("full",))
+            rank = self.available[-1].partition("-")[2]  # of the model; "" without one
+            wanted = self._wanted or (("full", "pca", "hod") if rank else ("full",))
+            labels = [x if "-" in x or x == "full" else f"{x}-{rank}" for x in wanted]
+            unknown = [x for x in labels if x not in self.available]
+            if unknown:
+                self._refused = self._told = (
+                    f"bodies: expected what the model of scene {self.scene_name} offers (full, and "
+                    f"{self.available[1]} to {self.available[-1]}), given {', '.join(unknown)}"
+                    if rank
+                    else f"bodies: scene {self.scene_name} names no model, given "
+                    f"{', '.join(unknown)}; use --model"
+                )
+            self.choose(tuple(x for x in labels if x in self.available) or ("full",))
             self.play()
         elif what == "lane":
             place, width, info = rest
