@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -34,7 +36,14 @@ from hodsim.session.inputs import (
     settings_of,
 )
 from hodsim.snapshots import origin_of
-from hodsim.subspaces import Model
+from hodsim.subspaces import Model, Reach
+
+# A pull that no step can follow is weakened by this factor, and at most to that part of it.
+_EASING: Final = 0.25
+_WEAKEST: Final = _EASING**8
+# Springs do not pull a body farther than this from where training has been (1: its edge): what a
+# decoder shows there means nothing.
+_FARTHEST: Final = 3.0
 
 
 class Driven:
@@ -42,6 +51,10 @@ class Driven:
 
     What it computes depends on the scene, the space and the actions with their steps alone: the
     same actions give the same motion, to the last bit, whenever and wherever they are done again.
+
+    A step that does not converge because the springs pull too hard, or that ends far outside the
+    training range, is taken with weaker ones: `eased` is the part of their stiffness that the last
+    step had, 1 if all.
 
     Parameters are those of `setup_of`, and it raises what that does.
     """
@@ -58,11 +71,15 @@ class Driven:
         self.scene, self.body, self.spec = scene, body, spec
         self._model, self._cubatures, self._solver = model, cubatures, solver
         self._first = self.setup = setup_of(scene, body, spec, model, cubatures, solver)
+        self._reach: Reach | None = None
+        if model is not None and spec.kind != "full":
+            self._reach = model.reach(spec.kind, spec.rank)
         self._restart()
 
     def _restart(self) -> None:
         self.settings: Settings = settings_of(self.scene)
         self._springs: dict[str, Spring] = {}
+        self.eased = 1.0
         self.setup = self._first
         self._apply()
 
@@ -83,7 +100,19 @@ class Driven:
         return self.setup.integrator.start()
 
     def step(self, state: State) -> tuple[State, NewtonResult]:
-        return self.setup.integrator.step(state)
+        if self.eased < 1.0:
+            self._apply(min(1.0, self.eased / _EASING))
+        after, result = self.setup.integrator.step(state)
+        while self._springs and self.eased > _WEAKEST:
+            if result.converged and not self.reach(after) > _FARTHEST:
+                break
+            self._apply(self.eased * _EASING)
+            after, result = self.setup.integrator.step(state)
+        return after, result
+
+    def reach(self, state: State) -> float:
+        """How far outside the training range a state is: see `Reach`; nan where not known."""
+        return math.nan if self._reach is None else self._reach.measure(state.motion.x)
 
     def do(self, state: State, action: Action) -> State:
         """The state after an action, which is in force from the next step on.
@@ -110,7 +139,7 @@ class Driven:
             self.setup = self._rebuilt()
             # Steps of another length or another body left behind what came before.
             state = anew(state)
-        self._apply()
+        self._apply(self.eased if self._springs else 1.0)
         return state
 
     def posed(self, state: State, action: Pose) -> State:
@@ -124,8 +153,11 @@ class Driven:
             )
         return replace(self.setup.integrator.whole.start(q), t=state.t)
 
-    def _apply(self) -> None:
-        springs = tuple(self._springs.values())
+    def _apply(self, eased: float = 1.0) -> None:
+        self.eased = eased
+        springs = tuple(
+            replace(spring, stiffness=eased * spring.stiffness) for spring in self._springs.values()
+        )
         self.setup.integrator.apply_input(Applied(springs, self.settings.gravity))
 
     def _rebuilt(self) -> Setup:

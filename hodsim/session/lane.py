@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +28,6 @@ class Lane:
     ----------
     clock, driven
         What it follows, and what it steps.
-    measure
-        How far outside the training range latent coordinates (r,) are; None where not known.
     publish
         Gets every frame.
     refuse
@@ -41,11 +38,10 @@ class Lane:
         self,
         clock: Clock,
         driven: Driven,
-        measure: Callable[[np.ndarray], float] | None,
         publish: Publish,
         refuse: Callable[[str], None],
     ) -> None:
-        self._clock, self._driven, self._measure = clock, driven, measure
+        self._clock, self._driven = clock, driven
         self._publish, self._refuse = publish, refuse
         self.step, self.t, self.taken = 0, 0.0, 0
         self._held, self._closed = 0, False
@@ -92,7 +88,10 @@ class Lane:
 
     def _advance(self, run: int, state: State) -> State:
         began = time.perf_counter()
+        eased = self._driven.eased
         after, result = self._driven.step(state)
+        if self._driven.eased < eased == 1.0:
+            self._refuse(f"{self._driven.name}: the pull is too strong to follow, and weakened")
         took = 1e3 * (time.perf_counter() - began)
         if not result.converged:
             after = hold(after, self._driven.h)
@@ -124,6 +123,5 @@ class Lane:
     def _frame(self, step: int, state: State, iterations: int = 0, took: float = 0.0) -> Frame:
         reduced = self._driven.setup.subspace is not None
         q = state.motion.x if reduced else _NO_Q
-        known = reduced and self._measure is not None
-        reach = self._measure(q) if known and self._measure is not None else math.nan
+        reach = self._driven.reach(state)
         return Frame(step, state.t, q, state.z, state.dz, iterations, took, reach, self._held)

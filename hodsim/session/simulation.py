@@ -11,7 +11,7 @@ import numpy as np
 from hodsim.cubature import Cubature
 from hodsim.dynamics import parse_spec
 from hodsim.errors import InputError
-from hodsim.fem import Body
+from hodsim.fem import Body, body_of
 from hodsim.scene import Scene
 from hodsim.session.clock import Clock
 from hodsim.session.driven import Driven
@@ -102,11 +102,13 @@ class Simulation:
 
     def _made(self, label: str, place: int) -> tuple[Lane, Ring, LaneInfo]:
         spec = parse_spec(label)
-        driven = Driven(self._scene, self._body, spec, self._model, self._cubatures, self._solver)
+        # A body of its own: the buffers of its forces are for one thread.
+        body = body_of(self._scene)
+        driven = Driven(self._scene, body, spec, self._model, self._cubatures, self._solver)
         subspace, tets = driven.setup.subspace, driven.setup.tets
         if subspace is None:
             info = LaneInfo(label, 0, None, np.empty(0), np.empty(0), tets)
-            ring, measure = Ring(self._rings[place], 0, self._body.n_dofs), None
+            ring = Ring(self._rings[place], 0, self._body.n_dofs)
         else:
             assert self._model is not None
             r, basis = subspace.rank, subspace.basis
@@ -115,8 +117,7 @@ class Simulation:
             low, high = (-np.ones(r), np.ones(r)) if reach is None else (reach.low, reach.high)
             info = LaneInfo(label, r, basis, low, high, tets)
             ring = Ring(self._rings[place], r, basis.shape[1])
-            measure = None if reach is None else reach.measure
-        lane = Lane(self.clock, driven, measure, ring.write, lambda text: self._tell("note", text))
+        lane = Lane(self.clock, driven, ring.write, lambda text: self._tell("note", text))
         return lane, ring, info
 
     def act(self, action: Action) -> None:
