@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from hodsim.viewer.bodies import MAP
-
+# Made for colour-blind eyes; and no body at rest fades into a white page.
+_MAP = "cividis"
 GREY = (0.72, 0.72, 0.72)
 _HALVING = 6.0  # seconds of wall time in which an outgrown range halves
 
@@ -17,7 +17,7 @@ def colour_table() -> np.ndarray:
     """RGB, 0 to 1, from the bar's low end to its high one, (256, 3)."""
     from matplotlib import colormaps
 
-    table = np.asarray(colormaps[MAP](np.linspace(0.0, 1.0, 256)))[:, :3].copy()
+    table = np.asarray(colormaps[_MAP](np.linspace(0.0, 1.0, 256)))[:, :3].copy()
     table.flags.writeable = False
     return table
 
