@@ -116,6 +116,11 @@ class Session:
         """The bodies that are ready, by label, in the order asked for."""
         return {x: self._ready[x][0] for x in self.chosen if x in self._ready}
 
+    @property
+    def process_id(self) -> int | None:
+        """The number of the simulation's process."""
+        return self._process.pid
+
     def poll(self) -> None:
         """Take up what the simulation said."""
         while not self._ended and self._pipe.poll():
