@@ -88,6 +88,7 @@ class Watch:
         self.lag: list[float] = []
 
     def __call__(self, window: Window) -> None:
+        limited(window)
         now, session, presenter = time.perf_counter(), self._session, self._presenter
         if window.frames == 30:
             session.reset()
@@ -124,6 +125,15 @@ class Watch:
             self._presenter.drop()
             self._session.reset()
             self._due = window.frames + 20
+
+
+def limited(window: Window) -> None:
+    """Sixty frames a second at most, as on a screen: without it, frames into memory pile up in the
+    software that draws, and the next picture waits for them."""
+    import polyscope as ps
+
+    if window.frames == 1:
+        ps.set_frame_tick_limit_fps_mode("block_to_hit_target")
 
 
 def drawn(session: Session, presenter: Presenter, count: int, seconds: float) -> dict[str, Any]:
@@ -195,6 +205,7 @@ def rough(session: Session, presenter: Presenter, seconds: float, seed: int) -> 
 
     def follow(window: Window) -> None:
         nonlocal last
+        limited(window)
         now = time.monotonic() - began
         for body in window.picture.bodies:
             if not (np.isfinite(body.positions).all() and np.isfinite(body.colours).all()):
