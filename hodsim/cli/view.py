@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hodsim.cli import output
-from hodsim.cli.options import ModelOption, SolverOption, check_file, find_scene
+from hodsim.cli.options import JsonOption, ModelOption, SolverOption, check_file, find_scene
 from hodsim.errors import InputError
 from hodsim.files import data_dir
 
+if TYPE_CHECKING:
+    from hodsim.session import Session
+
 SHIPPED = ("beam", "bend", "twist", "swing")
+_QUICK, _PICTURE = 5.0, 3.0  # seconds
 
 
 def view(
@@ -48,9 +54,17 @@ def view(
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.0, help="Wall time before the picture.")
-    ] = 3.0,
+        float | None,
+        typer.Option(
+            "--seconds",
+            metavar="S",
+            min=0.0,
+            help=f"Close after this wall time. [default: never; {_PICTURE:g} for --picture]",
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help=f"Close after {_QUICK:g} s.")] = False,
     solver: SolverOption = "auto",
+    json: JsonOption = None,
 ) -> None:
     """Pull at a body with the mouse, in full space and in subspaces side by side.
 
@@ -64,6 +78,7 @@ def view(
             raise InputError("view: --picture is of the window, given --web; leave one out")
         check_file(picture)
     check_file(folder / "recording")
+    check_file(json)
     from hodsim.dynamics import parse_specs
     from hodsim.session import Session
     from hodsim.viewer.live import browser, probe
@@ -84,11 +99,43 @@ def view(
     shipped = {name: data_dir("scenes") / f"{name}.toml" for name in SHIPPED}
     known = {path.resolve(): name for name, path in shipped.items()}
     name = known.get(chosen.resolve(), scene)
+    end = seconds if seconds is not None else _QUICK if quick else None
     with Session({name: chosen, **shipped}, model, labels, solver) as session:
-        presenter = Presenter(session, folder)
+        presenter, began = Presenter(session, folder), time.monotonic()
         if web:
-            browser.serve(presenter, host=host, port=port)
+            stop = threading.Event()
+            if end is not None:
+                timer = threading.Timer(end, stop.set)
+                timer.daemon = True
+                timer.start()
+            browser.serve(presenter, host=host, port=port, stop=stop)
         elif picture is None:
-            run_window(presenter)
+            run_window(presenter, seconds=end)
         else:
-            run_window(presenter, headless=True, seconds=seconds, save=picture)
+            end = _PICTURE if end is None else end
+            while len(session.lanes) < len(session.chosen):
+                time.sleep(0.02)
+                session.poll()
+            run_window(presenter, headless=True, seconds=end, save=picture)
+        if json is not None:
+            output.write_json(json, _report(session, time.monotonic() - began))
+            print(f"wrote {json}")
+
+
+def _report(session: Session, seconds: float) -> dict[str, Any]:
+    """How the simulation stood at the end."""
+    scene, status = session.scene, session.status()
+    whole = output.report_of("view", [scene], [], [])
+    del whole["runs"]
+    bodies = {
+        label: {
+            "steps": lane.step,
+            "lag": lane.lag,
+            "steps_per_second": lane.steps_per_second,
+            "tets": session.lanes[label].tets,
+        }
+        for label, lane in status.lanes.items()
+    }
+    return output.finite(
+        whole | {"seconds": seconds, "time": status.t, "clock": status.clock, "bodies": bodies}
+    )

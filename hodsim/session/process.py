@@ -69,7 +69,7 @@ def run(pipe: Connection) -> None:
     while True:
         try:
             name, *arguments = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             break
         if name == "open":
             number, opening = arguments[0].number, arguments[0]

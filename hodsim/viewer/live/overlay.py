@@ -14,6 +14,7 @@ LINES = ((0.0, 0.45, 0.70), (0.90, 0.60, 0.0), (0.80, 0.47, 0.65), (0.0, 0.0, 0.
 _TEXT, _ALARM, _BACK = (0.1, 0.1, 0.1), (0.72, 0.1, 0.0), (1.0, 1.0, 1.0, 0.75)
 _EDGE = 14.0  # pixels left free at the edges
 _BAR = 260.0, 14.0  # pixels of the colour bar
+_ABOVE = 6.0  # pixels between a body and its words
 
 
 def draw_overlay(
@@ -29,7 +30,9 @@ def draw_overlay(
     ):
         if not np.isfinite(place).all():
             continue
-        x, y = place
+        # A body that bends up to its words pushes them up.
+        top = float(np.nanmin(view.project(body.positions)[:, 1]))
+        x, y = place[0], min(place[1], top - line - _ABOVE)
         canvas.text(x, y - line, body.title, middle=True, mark=LINES[k % len(LINES)])
         canvas.text(x, y, body.warning, _ALARM, middle=True)
     if picture.bodies:

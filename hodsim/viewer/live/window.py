@@ -53,7 +53,8 @@ def run_window(
     frames
         How many to draw at most; None for no end.
     seconds
-        For how long to show it at most [s]; None for no end.
+        For how long to show it at most [s], from its first frame, which prepares what draws; None
+        for no end.
     size
         Width and height [pixels].
     save
@@ -70,11 +71,13 @@ def run_window(
     window = Window(presenter, headless, size)
     try:
         with _interrupts() as interrupted:
-            end = math.inf if seconds is None else time.monotonic() + seconds
+            end = math.inf
             while not (interrupted.is_set() or window.closed or window.frames == frames):
                 if time.monotonic() > end:
                     break
                 window.draw()
+                if window.frames == 1 and seconds is not None:
+                    end = time.monotonic() + seconds
                 if on_frame is not None:
                     on_frame(window)
             if save is not None:
