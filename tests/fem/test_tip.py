@@ -7,7 +7,7 @@ import pytest
 
 from hodsim.fem import Body, dofs_of, tip_vertices
 from hodsim.fem.body import make_body
-from hodsim.mesh import TetMesh, beam
+from hodsim.mesh import TetMesh, arm, beam, torus
 from hodsim.scene import MaterialSpec
 
 RUBBER = MaterialSpec(law="neo-hookean", young=5e5, poisson=0.4, density=1000.0)
@@ -35,6 +35,20 @@ def test_tip_follows_the_longest_axis() -> None:
     mesh = beam((1, 1, 3), (0.2, 0.2, 1.0))
     body = make_body(mesh, RUBBER, np.flatnonzero(mesh.vertices[:, 2] < -0.49))
     assert np.ptp(mesh.vertices[tip_vertices(body)], axis=0) == pytest.approx([0.2, 0.2, 0.0])
+
+
+def test_tip_of_the_arm_is_its_end_face() -> None:
+    assert tip_vertices(clamped(arm(), 0.0)).tolist() == list(range(28 * 19, 29 * 19))
+
+
+def test_tip_of_a_ring_is_its_far_side() -> None:
+    mesh = torus()
+    x, y, _ = mesh.vertices.T
+    body = make_body(mesh, RUBBER, np.flatnonzero((x < -0.25) & (np.abs(y) < 0.11)))
+    # Only the outermost vertex stands farthest: an eighth of the ring's 1 m is taken instead.
+    tip = tip_vertices(body)
+    assert tip.tolist() == np.flatnonzero(x >= 0.375).tolist()
+    assert np.linalg.matrix_rank(mesh.vertices[tip] - mesh.vertices[tip].mean(axis=0)) == 3
 
 
 def test_dofs_of_free_vertices() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import meshio
@@ -10,6 +11,7 @@ import pytest
 
 from hodsim import InputError, TetMesh, beam, read_mesh, write_mesh
 from hodsim.files import data_dir
+from hodsim.mesh import arm, torus
 
 CORNERS = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 TET = np.array([[0, 1, 2, 3]])
@@ -25,8 +27,9 @@ def test_round_trip_is_exact(tmp_path: Path, suffix: str) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_shipped_beam_is_what_its_command_makes() -> None:
-    assert read_mesh(data_dir("meshes") / "beam.vtu").digest == beam().digest
+@pytest.mark.parametrize("make", [beam, torus, arm])
+def test_shipped_meshes_are_what_their_formulas_make(make: Callable[[], TetMesh]) -> None:
+    assert read_mesh(data_dir("meshes") / f"{make.__name__}.vtu").digest == make().digest
 
 
 def test_blocks_are_joined_and_the_rest_is_dropped(tmp_path: Path) -> None:
