@@ -11,6 +11,7 @@ import typer
 
 from hodsim.cli import output
 from hodsim.cli.options import (
+    InputsOption,
     JsonOption,
     ModelOption,
     SolverOption,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hodsim.comparison import Play
     from hodsim.scene import Scene
+    from hodsim.session import Recording
     from hodsim.viewer import Shot
 
 COLOURS = {
@@ -51,6 +53,7 @@ def film(
         ),
     ] = None,
     model: ModelOption = None,
+    inputs: InputsOption = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="Film (.mp4, .gif) or picture (.png).")
     ] = Path("film.mp4"),
@@ -73,6 +76,9 @@ def film(
     """Film a scene in full space and in subspaces side by side; no display is needed."""
     check_file(json)
     check_file(out)
+    import numpy as np
+
+    from hodsim.session import load_recording
     from hodsim.viewer import check_drawing, check_fps, film_kind, picture
     from hodsim.viewer import film as write_film
 
@@ -83,18 +89,20 @@ def film(
     if time is not None and kind != "picture":
         raise InputError("film: --time is of a picture, given a film; write a .png or leave it out")
     what = open_scene(scene)
-    steps = min(_QUICK_STEPS, what.time.steps) if quick else what.time.steps
-    if time is not None and not 0.0 <= time <= steps * what.time.step * (1 + 1e-9):
-        raise InputError(
-            f"time: expected 0 to {steps * what.time.step:g} s, what is simulated; given {time:g}"
-        )
+    recorded = None if inputs is None else load_recording(inputs)
+    steps = what.time.steps if recorded is None else recorded.steps
+    steps = min(_QUICK_STEPS, steps) if quick else steps
+    # A recording may change the time step: its end is known when it has been played.
+    if time is not None and recorded is None:
+        _check_time(time, steps * what.time.step)
     check_drawing()
     output.one_thread()
     with output.progress() as report:
-        # Whoever replays the recorded input of a live session gives its motions here instead.
-        p, folders, labels = _play(what, model, subspaces, steps, solver, report)
+        p, folders, labels = _play(what, model, subspaces, recorded, steps, solver, report)
+        if time is not None:
+            _check_time(time, float(p.times[-1]))
         if kind == "picture":
-            frames = [p.peak() if time is None else round(time / what.time.step)]
+            frames = [p.peak() if time is None else int(np.abs(p.times - time).argmin())]
         else:
             frames = film_frames(p, fps)
         shot = shot_of(p, labels, frames, colour)
@@ -119,10 +127,16 @@ def film(
         console.print(f"wrote {json}", soft_wrap=True)
 
 
+def _check_time(time: float, end: float) -> None:
+    if not 0.0 <= time <= end * (1 + 1e-9):
+        raise InputError(f"time: expected 0 to {end:g} s, what is simulated; given {time:g}")
+
+
 def _play(
     scene: Scene,
     model: Path | None,
     subspaces: str | None,
+    recorded: Recording | None,
     steps: int,
     solver: str,
     report: output.Report,
@@ -152,6 +166,7 @@ def _play(
         cubatures=cubatures,
         steps=steps,
         solver=solver,
+        recording=recorded,
         progress=output.prefixed(report, scene.name),
     )
     labels = sorted((spec.label for spec in specs), key=lambda label: label != FULL.label)
@@ -162,10 +177,8 @@ def film_frames(p: Play, fps: float) -> list[int]:
     """Frames of the motion that a film in real time shows, `fps` of them a second."""
     import numpy as np
 
-    step = p.scene.time.step
-    last = max(len(p.trajectories[run.label].times) for run in p.runs) - 1
-    moments = np.arange(int(last * step * fps + 1e-6) + 1) / fps
-    return [int(k) for k in np.rint(moments / step)]
+    moments = np.arange(int(p.times[-1] * fps + 1e-6) + 1) / fps
+    return [int(np.abs(p.times - t).argmin()) for t in moments]
 
 
 def shot_of(
@@ -190,7 +203,7 @@ def shot_of(
 
     body = body_of(p.scene)
     forces = LoadArrows(p.scene, body)
-    times = p.scene.time.step * np.asarray(frames)
+    times = p.times[np.asarray(frames)]
     truth = p.positions(FULL.label, frames)
     solids = []
     for label, note in zip(labels, notes or [""] * len(labels), strict=True):

@@ -94,7 +94,7 @@ class Board:
     """The clock's state and how far each body is, as numbers in shared memory."""
 
     SIZE: Final = 1024  # bytes
-    _HEAD: Final = 6
+    _HEAD: Final = 5
 
     def __init__(self, buffer: memoryview, lanes: int) -> None:
         count = self._HEAD + 3 * lanes
@@ -102,14 +102,14 @@ class Board:
 
     def write(
         self,
-        head: tuple[bool, int, float, float, bool, int],
+        head: tuple[bool, int, float, float, bool],
         lanes: list[tuple[int, float, int] | None],
     ) -> None:
-        """`head` is (playing, step, t, rate, together, run); a body's are (step, t, taken)."""
+        """`head` is (playing, step, t, rate, together); a body's are (step, t, taken)."""
         rows = [row or (0, 0.0, 0) for row in lanes]
         self._numbers[:] = np.concatenate([head, np.ravel(rows)])
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Head (6,), and a row a body (lanes, 3)."""
+        """Head (5,), and a row a body (lanes, 3)."""
         numbers = self._numbers.copy()
         return numbers[: self._HEAD], numbers[self._HEAD :].reshape(-1, 3)

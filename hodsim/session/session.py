@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,12 +29,13 @@ from hodsim.session.inputs import (
     save_recording,
     settings_of,
 )
-from hodsim.session.process import LANES, Opening, regions, run
-from hodsim.session.ring import HEAD, Board, Ring
+from hodsim.session.link import Link
+from hodsim.session.process import LANES
+from hodsim.session.ring import Ring
 
-_LEAST: Final = 8 * 2**20  # bytes of frames kept for a body
-_FEWEST: Final = 8  # frames kept, however large
 _PATIENCE: Final = 60.0  # s, for a process to start
+_ANSWER: Final = 5.0  # s, for a recording to come
+_NO_ANSWER: Final = "recording: the simulation did not answer; try again"
 
 
 class Session:
@@ -75,24 +74,19 @@ class Session:
     ) -> None:
         self._paths, self._model, self._solver = dict(scenes), model, solver
         self._wanted = labels
-        self._memory: SharedMemory | None = None
-        self._number, self._told, self._ended = 0, "", False
+        self._told = ""
+        self._run = 0  # resets of this scene: frames of earlier runs are no longer shown
         self.available: tuple[str, ...] = ()
         self.chosen: tuple[str, ...] = ()
         self._ready: dict[str, tuple[LaneInfo, Ring, int]] = {}
         self._paces: dict[str, deque[tuple[float, float]]] = {}
-        self._regions: list[memoryview] = []
-        self._board: Board | None = None
         self._recording: Recording | None = None
+        self._asked, self._expected = 0, 0.0  # recordings still to come, and until when [s]
         self._refused = ""
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=run, args=(theirs,), daemon=True, name="hodsim")
-        self._process.start()
-        theirs.close()
+        self._link = Link()
         try:
             self.open(name or next(iter(self._paths)))
-            self._await(lambda: bool(self.available or self._refused), _PATIENCE)
+            self._link.wait(lambda: self.available or self._refused, self.poll, _PATIENCE)
             if self._refused or not self.available:
                 raise InputError(self._refused or "session: the simulation process did not start")
         except BaseException:
@@ -119,20 +113,12 @@ class Session:
     @property
     def process_id(self) -> int | None:
         """The number of the simulation's process."""
-        return self._process.pid
+        return self._link.process_id
 
     def poll(self) -> None:
         """Take up what the simulation said."""
-        while not self._ended and self._pipe.poll():
-            try:
-                number, what, *rest = self._pipe.recv()
-            except (EOFError, OSError):
-                self._end()
-                return
-            if number == self._number:
-                self._take(what, rest)
-        if not self._ended and not self._process.is_alive():
-            self._end()
+        for what, rest in self._link.heard():
+            self._take(what, rest)
 
     def _take(self, what: str, rest: list[Any]) -> None:
         if what == "opened":
@@ -154,10 +140,11 @@ class Session:
         elif what == "lane":
             place, width, info = rest
             if info.label in self.chosen:
-                ring = Ring(self._regions[place], info.rank, width)
-                self._ready[info.label] = info, ring, place
+                self._ready[info.label] = info, self._link.ring(place, info.rank, width), place
         elif what == "recording":
-            self._recording = rest[0]
+            # Earlier questions that nobody waits for any more are answered first.
+            self._asked -= 1
+            self._recording = rest[0] if self._asked == 0 else None
         elif what == "refused":
             self._refused = self._told = rest[0]
         elif what == "failed":
@@ -165,12 +152,6 @@ class Session:
             self._told = f"{rest[0]}: {rest[1]}"
         else:
             self._told = rest[0]
-
-    def _end(self) -> None:
-        self._ended = True
-        self._process.join(timeout=1.0)
-        code = self._process.exitcode
-        self._told = f"the simulation process has ended (exit code {code}); start hodsim again"
 
     def latest(self, label: str) -> Frame | None:
         """The last frame of a body since the last reset."""
@@ -192,7 +173,7 @@ class Session:
 
     def status(self) -> Status:
         """The clock, and how each body keeps up."""
-        (playing, step, t, rate, together, _), rows = self._read()
+        (playing, step, t, rate, together), rows = self._link.board()
         now, lanes = time.monotonic(), {}
         for label in self.lanes:
             mine, at, taken = rows[self._ready[label][2]]
@@ -204,9 +185,12 @@ class Session:
             span = now - pace[0][0]
             speed = (taken - pace[0][1]) / span if span > 0.05 else 0.0
             lanes[label] = LaneStatus(int(mine), max(0.0, t - at), max(0.0, speed))
-        return Status(
-            bool(playing) and not self._ended, int(step), t, rate, bool(together), lanes, self._told
-        )
+        ended, told = self._link.ended, self._told
+        if ended:
+            code = self._link.exit_code
+            told = f"the simulation process has ended (exit code {code}); start hodsim again"
+        playing = bool(playing) and not ended
+        return Status(playing, int(step), t, rate, bool(together), lanes, told)
 
     # ------------------------------------------------------------------------------ what is done
     def open(self, name: str) -> None:
@@ -215,21 +199,13 @@ class Session:
             raise InputError(f"scene: expected one of {', '.join(self._paths)}; given {name!r}")
         scene = read_scene(self._paths[name])
         body = body_of(scene)
-        # The widest frames are those of full space.
-        row = 8 * (7 + 2 * body.n_dofs + 64)
-        region = 64 * (max(_LEAST, HEAD + _FEWEST * row) // 64 + 1)
-        memory = SharedMemory(create=True, size=Board.SIZE + LANES * region)
-        self._number += 1
         self.scene, self.body, self.scene_name = scene, body, name
         self.settings: Settings = settings_of(scene)
         self.available, self.chosen, self._ready, self._paces = (), (), {}, {}
+        self._run, self._asked, self._recording = 0, 0, None
         self._rate, self._together, self._told = 1.0, False, ""
-        self._board, self._regions = regions(memory, region)
-        before, self._memory = self._memory, memory
-        self._discard(before)
         folder = self._model or scene.model
-        path = self._paths[name]
-        self._send("open", Opening(self._number, path, folder, self._solver, memory.name, region))
+        self._link.open(self._paths[name], folder, self._solver, body.n_dofs)
 
     def choose(self, labels: tuple[str, ...]) -> None:
         """Which bodies to show. Raises `InputError` for none, too many, or one not offered."""
@@ -244,34 +220,35 @@ class Session:
         for label in [x for x in self._ready if x not in labels]:
             del self._ready[label]
             self._paces.pop(label, None)
-        self._send("choose", labels)
+        self._link.send("choose", labels)
 
     def play(self) -> None:
-        self._send("play")
+        self._link.send("play")
 
     def pause(self) -> None:
-        self._send("pause")
+        self._link.send("pause")
 
     def advance(self, steps: int = 1) -> None:
         """Pause, and take so many steps more."""
-        self._send("advance", steps)
+        self._link.send("advance", steps)
 
     def reset(self) -> None:
         """Back to rest at t = 0; settings are the scene's again."""
         self.settings, self._told = settings_of(self.scene), ""
-        self._send("reset")
+        self._run += 1
+        self._link.send("reset")
 
     def set_rate(self, rate: float) -> None:
         """Simulated seconds a second of wall time. Raises `InputError` for one not above 0."""
         if not (np.isfinite(rate) and rate > 0.0):
             raise InputError(f"rate: expected a number above 0, given {rate}")
         self._rate = float(rate)
-        self._send("set_pace", self._rate, self._together)
+        self._link.send("set_pace", self._rate, self._together)
 
     def keep_together(self, together: bool) -> None:
         """Whether the clock waits for the slowest body."""
         self._together = together
-        self._send("set_pace", self._rate, together)
+        self._link.send("set_pace", self._rate, together)
 
     def drag(self, vertex: int, target: np.ndarray, stiffness: float, by: str = "window") -> None:
         """Pull a vertex to a point [m], (3,), by a spring [N/m]; each user `by` has one.
@@ -319,53 +296,34 @@ class Session:
 
         Raises `InputError` where it cannot be written, or the simulation does not answer.
         """
-        self._recording = None
-        self._send("recording")
-        self._await(lambda: self._recording is not None, 5.0)
+        self.ask_recording()
+        self._link.wait(lambda: self._recording is not None, self.poll, _ANSWER)
+        if not self.put_recording(path):
+            raise InputError(_NO_ANSWER)
+
+    def ask_recording(self) -> None:
+        """Ask for what was done since the last reset, for `put_recording`."""
+        self._recording, self._expected = None, time.monotonic() + _ANSWER
+        self._asked += 1
+        self._link.send("recording")
+
+    def put_recording(self, path: str | Path) -> bool:
+        """Write what was asked for if `poll` has taken it up; gives whether it did.
+
+        Raises `InputError` where it cannot be written, or does not come.
+        """
         if self._recording is None:
-            raise InputError("recording: the simulation did not answer; try again")
-        save_recording(path, self._recording)
+            if self._link.ended or time.monotonic() > self._expected:
+                raise InputError(_NO_ANSWER)
+            return False
+        recording, self._recording = self._recording, None
+        save_recording(path, recording)
+        return True
 
     def close(self) -> None:
         """End the process."""
-        self._ended = True
-        self._pipe.close()
-        self._process.join(timeout=2.0)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        self._ready, self._regions, self._board = {}, [], None
-        before, self._memory = self._memory, None
-        self._discard(before)
+        self._ready = {}
+        self._link.close()
 
     def _act(self, action: Action) -> None:
-        self._send("act", action)
-
-    def _send(self, *message: Any) -> None:
-        if not self._ended:
-            try:
-                self._pipe.send(message)
-            except OSError:
-                self._end()
-
-    def _await(self, done: Any, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while not done() and not self._ended and time.monotonic() < until:
-            if self._pipe.poll(0.05) or not self._process.is_alive():
-                self.poll()
-
-    @property
-    def _run(self) -> int:
-        return int(self._read()[0][5])
-
-    def _read(self) -> tuple[np.ndarray, np.ndarray]:
-        if self._board is None:
-            raise InputError("session: expected an open one, given one that is closed")
-        return self._board.read()
-
-    @staticmethod
-    def _discard(memory: SharedMemory | None) -> None:
-        """Give shared memory back."""
-        if memory is not None:
-            memory.unlink()
-            memory.close()
+        self._link.send("act", action)

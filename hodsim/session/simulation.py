@@ -158,6 +158,6 @@ class Simulation:
                 for place, lane in self._lanes.values():
                     if lane is not None:
                         lanes[place] = lane.step, lane.t, lane.taken
-                head = (clock.playing, clock.step, clock.t, clock.rate, clock.together, clock.run)
+                head = (clock.playing, clock.step, clock.t, clock.rate, clock.together)
                 self._board.write(head, lanes)
                 clock.changed.wait()

@@ -6,9 +6,10 @@ from hodsim.viewer.bodies import Panel, Row, animation, side_by_side
 from hodsim.viewer.curves import Curve, TetCurve, cubature_plot, error_plot
 from hodsim.viewer.export import Motion, check_suffix, write_motion
 from hodsim.viewer.films import check_fps, film, film_kind, picture
-from hodsim.viewer.render import check_drawing
+from hodsim.viewer.methods import body_title
 from hodsim.viewer.sheet import Sheet
-from hodsim.viewer.shot import Shot, Solid, body_title
+from hodsim.viewer.shot import Shot, Solid
+from hodsim.viewer.trial import check_drawing
 
 __all__ = [
     "Curve",

@@ -10,6 +10,7 @@ import numpy as np
 
 from hodsim.errors import InputError
 from hodsim.files import atomic
+from hodsim.viewer.encoder import mp4
 from hodsim.viewer.sheet import LINE, Progress, Sheet
 from hodsim.viewer.shot import Shot
 
@@ -52,7 +53,8 @@ def film(path: str | Path, shot: Shot, fps: float = 25.0, progress: Progress | N
     Raises
     ------
     InputError
-        Another suffix, frames a second out of range, or no ffmpeg for an mp4.
+        Another suffix, frames a second out of range, or an mp4 that ffmpeg does not write, as where
+        it is missing or the disk is full.
     """
     path = Path(path)
     if film_kind(path) != "film":
@@ -71,31 +73,9 @@ def check_fps(fps: float) -> None:
 
 
 def _write_mp4(path: Path, sheet: Sheet, fps: float, progress: Progress | None) -> None:
-    import imageio_ffmpeg
-
-    try:
-        imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise InputError(
-            f"{path.suffix}: expected ffmpeg to write it, found none; pip install imageio-ffmpeg "
-            "or apt install ffmpeg, or write a .gif"
-        ) from error
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (sheet.width, sheet.height),
-        fps=fps,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        macro_block_size=2,  # sizes are even: nothing is rescaled
-        output_params=["-movflags", "+faststart"],
-        ffmpeg_log_level="error",
-    )
-    writer.send(None)
-    try:
+    with mp4(path, (sheet.width, sheet.height), fps) as take:
         for image in sheet.frames(progress):
-            writer.send(image)
-    finally:
-        writer.close()
+            take(image)
 
 
 def _write_gif(path: Path, sheet: Sheet, fps: float, progress: Progress | None) -> None:

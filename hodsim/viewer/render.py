@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from functools import cache
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from hodsim.errors import InputError
 from hodsim.viewer.bodies import MAP
 from hodsim.viewer.shot import Shot
+from hodsim.viewer.trial import in_software
 
 OUTLINE = "#005f9e"
 ARROW = "#009e73"  # Okabe and Ito's green, told apart from the map's yellow to red
 _SHARP = 30.0  # degrees between the triangles of an edge that is drawn
 _LEAST_HEIGHT = 200  # pixels: room for the texts of a colour bar
 _SPARE = 0.05  # of the panel's width and height, left free on each side
-_TRY = (
-    "import pyvista; p = pyvista.Plotter(off_screen=True, window_size=[8, 8]);"
-    "p.add_mesh(pyvista.Plane()); raise SystemExit(p.screenshot(return_img=True).shape[0] != 8)"
-)
 _FINE = 2  # pixels drawn for one that `draw` gives, along each axis: edges without steps
 
 
@@ -181,31 +173,6 @@ def _in_front(mapper: Any) -> None:
     mapper.SetResolveCoincidentTopologyToPolygonOffset()
     mapper.SetRelativeCoincidentTopologyLineOffsetParameters(0.0, -1e5)
     mapper.SetRelativeCoincidentTopologyPolygonOffsetParameters(0.0, -1e5)
-
-
-@cache
-def check_drawing() -> None:
-    """Raise `InputError` where nothing could be drawn; takes a second, the first time.
-
-    Another process tries it, for VTK without its libraries can die in a way that Python cannot see.
-    """
-    in_software()
-    done = subprocess.run(  # noqa: S603  (our own interpreter, our own text)
-        [sys.executable, "-c", _TRY], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        raise InputError(
-            "drawing: expected OpenGL in software, found none that works; apt install libosmesa6"
-        )
-
-
-def in_software() -> None:
-    """Have VTK draw in memory, by OSMesa on Linux, unless the environment names another way.
-
-    Left alone, VTK asks for an X server first and complains on stderr where there is none.
-    """
-    if sys.platform.startswith("linux"):
-        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkOSOpenGLRenderWindow")
 
 
 def sharp_edges(vertices: np.ndarray, surface: np.ndarray) -> np.ndarray:

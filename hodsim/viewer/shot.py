@@ -120,9 +120,3 @@ class Shot:
         along = [points @ self.axes().T for points in drawn if len(points)]
         low = np.min([a.min(axis=0) for a in along], axis=0)
         return low, np.max([a.max(axis=0) for a in along], axis=0)
-
-
-def body_title(label: str) -> str:
-    """What pictures call a run: "full space" of "full", "HoD-6" of "hod-6"."""
-    kind, dash, rest = label.partition("-")
-    return {"full": "full space", "pca": "PCA", "hod": "HoD"}.get(kind, kind) + dash + rest

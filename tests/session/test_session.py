@@ -204,6 +204,56 @@ def test_the_clock_keeps_time_by_itself(session: Session) -> None:
     assert session.status().clock == stopped
 
 
+def test_a_clock_that_is_asked_for_too_much_leaves_room_to_the_bodies(session: Session) -> None:
+    session.set_rate(1e6)
+    session.play()
+    until(session, lambda: session.status().clock > 1000)
+    before = {x: session.status().lanes[x].step for x in BODIES}
+    time.sleep(1.0)
+    assert all(session.status().lanes[x].step > before[x] + 5 for x in BODIES)
+    began = time.monotonic()
+    session.pause()
+    until(session, lambda: not session.status().playing)
+    assert time.monotonic() - began < 1.0
+
+
+def test_after_a_reset_nothing_is_seen_of_the_run_before(session: Session) -> None:
+    session.drag(tip_of(session), np.array([0.8, 0.2, 0.4]), 240.0)
+    for _ in range(5):
+        walk(session, 20)
+        session.reset()
+        # At once: the simulation has not even heard of it.
+        for label in BODIES:
+            assert all(not frame.z.any() for frame in session.recent(label, -1))
+            assert session.at(label, 20) is None
+            frame = session.latest(label)
+            assert frame is None or frame.step == 0
+        until(session, lambda: all(steps(session, x) == 0 for x in BODIES))
+        until(session, lambda: session.status().clock == 0)
+        session.drag(tip_of(session), np.array([0.8, 0.2, 0.4]), 240.0)
+
+
+def test_of_two_recordings_that_were_asked_for_the_later_one_comes(
+    session: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "grab.json"
+    session.ask_recording()
+    session.advance(3)
+    session.ask_recording()
+    while (first := next(session._link.heard(), None)) is None:
+        time.sleep(0.005)
+    session._take(*first)
+    assert not session.put_recording(path), "the first one is of no use any more"
+    assert not path.exists()
+    until(session, lambda: session.put_recording(path))
+    assert load_recording(path).steps == 3
+    session.save_recording(path)
+    session.ask_recording()
+    session._expected = 0.0  # no patience
+    with pytest.raises(InputError, match="did not answer"):
+        session.put_recording(path)
+
+
 def test_together_the_clock_waits_for_the_slowest(session: Session) -> None:
     session.set_rate(100.0)  # faster than full space can
     session.keep_together(True)
@@ -267,10 +317,10 @@ def test_a_scene_or_model_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_a_process_that_dies_is_told_and_leaves_nothing() -> None:
     with Session(SCENES, labels=("hod-6",)) as session:
         until(session, lambda: steps(session, "hod-6") > 0)
-        memory = session._memory
+        memory = session._link._memory
         assert memory is not None
-        assert session._process.pid is not None
-        os.kill(session._process.pid, signal.SIGKILL)
+        assert session.process_id is not None
+        os.kill(session.process_id, signal.SIGKILL)
         until(session, lambda: "has ended (exit code -9)" in session.status().note)
         # It can still be looked at, and asked for anything.
         frame_of(session, "hod-6")

@@ -186,6 +186,9 @@ class FakePresenter:
         self._write("drop", by)
         self.held.pop(by, None)
 
+    def finish(self) -> str:
+        return ""
+
     def grabbed(self, by: str = "window") -> tuple[str, int] | None:
         held = self.held.get(by)
         return None if held is None else held[:2]

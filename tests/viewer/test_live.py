@@ -72,6 +72,34 @@ def test_without_a_display(tmp_path: Path) -> None:
     assert np.array_equal(z[kept["steps"][known]], kept["z"][known])
 
 
+def test_after_a_reset_plots_begin_anew(tmp_path: Path) -> None:
+    """Also where nothing was drawn until the new run had come as far as the old one."""
+    with Session(SCENES, labels=(HELD,)) as session:
+        presenter = LivePresenter(session, tmp_path)
+        until(lambda: presenter.picture().bodies, "the body is there")
+
+        def drawn() -> list[np.ndarray]:
+            return [plot.series[0].x for plot in presenter.picture().plots]
+
+        def reached() -> int:
+            frame = session.latest(HELD)
+            return -1 if frame is None else frame.step
+
+        presenter.press_button("reset")
+        until(lambda: session.status().clock < reached() + 2 and reached() > 5, "it runs")
+        assert max(len(x) for x in drawn()) > 5
+        presenter.press_button("pause")
+        until(lambda: not session.status().playing, "it stops")
+        presenter.press_button("reset")
+        assert all(len(x) <= 1 for x in drawn()), "not even before the simulation hears of it"
+        session.advance(40)
+        until(lambda: reached() == 40, "the new run is longer")
+        times = drawn()
+        for x in times[:1] + times[2:]:  # energy is known where it was drawn
+            np.testing.assert_allclose(x, 0.02 * np.arange(41))
+        assert (np.diff(times[1]) > 0.0).all()
+
+
 def test_a_real_mouse_in_a_real_window(tmp_path: Path) -> None:
     xdotool = tool("xdotool", "xdotool")
     with Display() as display:
@@ -177,6 +205,7 @@ def test_in_a_browser(chromium: Any, served: Served, tmp_path: Path) -> None:
     clock = presenter.session.status().clock
     until(lambda: presenter.session.latest(HELD).step == clock, "the last step is taken")
     presenter.press_button("save recording")
+    until(lambda: list(tmp_path.glob("hodsim-recording-*.json")), "it is saved")
     [path] = tmp_path.glob("hodsim-recording-*.json")
     frames = presenter.session.recent(HELD, 0)
     z = replayed(presenter.session.body, presenter.session.scene, path, clock)

@@ -78,6 +78,7 @@ class FakeSession:
         self.settings = Settings(np.zeros(3), 1.0, 0.0, DT)
         self.playing, self.together, self.rate, self.note = True, False, 1.0, ""
         self.lag: dict[str, float] = {}
+        self.answers, self.silent = True, False  # when asked for a recording
         self.calls: list[tuple[Any, ...]] = []
         self.motion: Callable[[str, int], np.ndarray] = self.sway
         self.reset()
@@ -182,8 +183,15 @@ class FakeSession:
     def set_damping(self, mass: float, stiffness: float) -> None:
         self.calls.append(("set_damping", mass, stiffness))
 
-    def save_recording(self, path: Path) -> None:
-        path.write_text("{}")
+    def ask_recording(self) -> None:
+        self.calls.append(("ask_recording",))
+
+    def put_recording(self, path: Path) -> bool:
+        if self.silent:
+            raise InputError("recording: the simulation did not answer; try again")
+        if self.answers:
+            path.write_text("{}")
+        return self.answers
 
 
 class Wall:
@@ -261,6 +269,33 @@ def test_stress_colours_are_those_of_the_stress(session: FakeSession) -> None:
     assert values.max() <= picture.bar.high <= 2.5 * values.max()
     wanted = colour_table()[np.rint(values / picture.bar.high * 255).astype(int)]
     np.testing.assert_allclose(drawn.colours, wanted, atol=0.02)  # a neighbouring entry
+
+
+def test_a_peak_of_stress_at_one_vertex_leaves_the_others_their_colours() -> None:
+    session = FakeSession(shipped("bend"), ("full",))
+    presenter = made(session)
+    presenter.choose("colour", "von Mises stress [Pa]")
+    session.make_all(5)
+    presenter.picture()
+    smooth = session.motion
+
+    def pulled(label: str, step: int) -> np.ndarray:
+        z = smooth(label, step).copy()
+        z[-3:] += 0.1
+        return z
+
+    session.motion = pulled
+    session.make_all()
+    picture = presenter.picture()
+    body = session.body
+    stress = Stress(body)
+    u = body.restrict(picture.bodies[0].positions - body.mesh.vertices)
+    largest = stress.at_vertices(stress.von_mises(u)).max()
+    assert largest > 4.0 * picture.bar.high
+    assert picture.bar.exceeded
+    assert picture.bar.ends[1] == f"> {picture.bar.high:.3g}"
+    presenter.choose("colour", "displacement [m]")
+    assert not presenter.picture().bar.exceeded
 
 
 def test_error_compares_the_same_step(session: FakeSession) -> None:
@@ -505,7 +540,7 @@ def test_what_the_session_refuses_is_a_word_to_the_user(
         raise InputError("no such thing today")
 
     presenter = made(session, folder=tmp_path)
-    for name in ("choose", "open", "save_recording"):
+    for name in ("choose", "open", "put_recording"):
         monkeypatch.setattr(session, name, refuse)
     for act in (
         lambda: presenter.choose("body 1", "none"),
@@ -525,13 +560,44 @@ def test_buttons(session: FakeSession, tmp_path: Path) -> None:
     assert not session.playing
     assert presenter.buttons()[0] == "play"
     assert session.frames["full"][-1].step == 1
-    presenter.press_button("save recording")
-    presenter.press_button("save recording")
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["hodsim-recording-001.json", "hodsim-recording-002.json"]
-    assert names[1] in presenter.picture().note
+    for name in ("hodsim-recording-001.json", "hodsim-recording-002.json"):
+        presenter.press_button("save recording")
+        assert presenter.picture().note == f"saved {tmp_path / name}"
+        assert (tmp_path / name).is_file()
+    assert presenter.finish() == ""
     with pytest.raises(InputError):
         presenter.press_button("explode")
+
+
+def test_drawing_goes_on_while_a_recording_is_waited_for(
+    session: FakeSession, tmp_path: Path
+) -> None:
+    presenter = made(session, folder=tmp_path)
+    session.answers = False
+    presenter.press_button("save recording")
+    for _ in range(3):
+        session.make_all()
+        picture = presenter.picture()
+        assert picture.readout[0].endswith(f"step {session.frames['full'][-1].step}")
+        assert picture.note == f"saving {tmp_path / 'hodsim-recording-001.json'}"
+    presenter.press_button("save recording")  # again: it is on its way
+    assert len(session.called("ask_recording")) == 1
+    assert not list(tmp_path.iterdir())
+    # Others may draw and pull while one waits for it at the end.
+    told: list[str] = []
+    waiting = threading.Thread(target=lambda: told.append(presenter.finish()))
+    waiting.start()
+    drawn = [presenter.picture() for _ in range(3)]
+    assert presenter.grab("full", int(session.body.free_vertices[0]))
+    assert len(drawn) == 3
+    assert waiting.is_alive()
+    session.answers = True
+    waiting.join(5.0)
+    assert told == [f"saved {tmp_path / 'hodsim-recording-001.json'}"]
+    session.silent = True
+    presenter.press_button("save recording")
+    assert presenter.picture().note.startswith("not saved: recording: the simulation did not")
+    assert [path.name for path in tmp_path.iterdir()] == ["hodsim-recording-001.json"]
 
 
 def test_another_scene_starts_anew(session: FakeSession) -> None:
@@ -605,7 +671,7 @@ def test_a_frame_that_is_not_finite_is_never_drawn(session: FakeSession) -> None
 
 
 def test_warnings(session: FakeSession) -> None:
-    session.make("hod-6", reach=1.34, held=3)
+    session.make("hod-6", 3, reach=1.34, held=3)
     session.lag["full"] = 3.21
     session.lag["pca-6"] = 0.1
     session.note = "said by the session"
@@ -616,6 +682,53 @@ def test_warnings(session: FakeSession) -> None:
         "outside the training range (x 1.3), 3 steps held",
     ]
     assert picture.note == "said by the session"
+
+
+OUT = "outside the training range (x 1.3)"
+
+
+@pytest.mark.parametrize("drawn", [1, 3])
+def test_single_steps_outside_the_training_range_are_not_told(
+    session: FakeSession, drawn: int
+) -> None:
+    """Two steps in a row are nothing, three are; whether each is drawn, or every third."""
+    wall = Wall()
+    presenter = made(session, clock=wall)
+    reaches = [0.9, 1.3, 0.9, 1.3, 1.3, 0.9, 1.3, 1.3, 1.3, 1.3, 0.9, 0.9]
+    told = []
+    for k, reach in enumerate(reaches, start=1):
+        wall.now += DT
+        session.make("hod-6", reach=reach)
+        if k % drawn == 0:
+            told.append(presenter.picture().bodies[2].warning)
+    every = [""] * 8 + [OUT, OUT, "", ""]
+    assert told == every[drawn - 1 :: drawn]
+
+
+def test_slow_drawing_does_not_join_single_steps_outside(session: FakeSession) -> None:
+    wall = Wall()
+    presenter = made(session, clock=wall)
+    for _ in range(5):
+        wall.now += 0.2
+        session.make("hod-6", 9, reach=0.9)
+        session.make("hod-6", reach=1.3)
+        assert not presenter.picture().bodies[2].warning
+
+
+def test_a_pose_outside_the_training_range_is_told_within_a_fifth_of_a_second(
+    session: FakeSession,
+) -> None:
+    """Also where no steps are taken, or few."""
+    wall = Wall()
+    presenter = made(session, clock=wall)
+    presenter.picture()
+    session.make("hod-6", reach=1.3)
+    assert not presenter.picture().bodies[2].warning
+    wall.now += 0.2
+    assert presenter.picture().bodies[2].warning == OUT
+    presenter.press_button("reset")
+    session.make("hod-6", reach=1.3)
+    assert not presenter.picture().bodies[2].warning
 
 
 def test_readout(session: FakeSession) -> None:

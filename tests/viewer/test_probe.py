@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hodsim.errors import InputError
-from hodsim.viewer.live import probe
-from hodsim.viewer.live.probe import check_offscreen, check_window
+from hodsim.viewer import check_drawing, trial
+from hodsim.viewer.live.probe import check_window
 
 
 def interpreter(folder: Path, script: str) -> str:
@@ -71,7 +71,7 @@ def test_broken_libraries(tmp_path: Path, script: str, ending: str, headless: bo
 
 @pytest.mark.usefixtures("_display")
 def test_a_library_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "_PATIENCE", 0.2)
+    monkeypatch.setattr(trial, "_PATIENCE", 0.2)
     with pytest.raises(InputError) as error:
         check_window(python=interpreter(tmp_path, "exec sleep 60"))
     assert "did not answer within 0.2 s" in said(error)
@@ -91,20 +91,20 @@ def test_missing_packages(tmp_path: Path) -> None:
         check_window(python=python)
     assert said(error) == "polyscope is not installed; pip install polyscope"
     with pytest.raises(InputError) as error:
-        check_offscreen(python=python)
+        check_drawing(python=python)
     assert said(error) == "pyvista is not installed; pip install pyvista"
 
 
 def test_pictures_without_their_library(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
-        check_offscreen(python=interpreter(tmp_path, CRASH))
+        check_drawing(python=interpreter(tmp_path, CRASH))
     assert said(error).endswith("(the probe died by SIGSEGV); apt install libosmesa6")
 
 
 def test_this_machine_can_draw_without_a_display() -> None:
     """If this fails: apt install libx11-6 libegl1 libgl1 libgl1-mesa-dri libosmesa6."""
     check_window(headless=True)
-    check_offscreen()
+    check_drawing()
 
 
 def test_a_machine_is_tried_once(tmp_path: Path) -> None:
@@ -114,3 +114,6 @@ def test_a_machine_is_tried_once(tmp_path: Path) -> None:
     for _ in range(3):
         check_window(headless=True, python=python)
     assert log.read_text().split() == ["x"]
+    for _ in range(3):
+        check_drawing(python=python)
+    assert log.read_text().split() == ["x", "x"]

@@ -176,9 +176,12 @@ class Page:
             self._presenter.drop(by=hand)
 
     def let_go(self) -> None:
-        """Release what anyone holds."""
+        """Release what anyone holds, and finish a recording."""
         for hand in tuple(self._holding):
             self._drop(hand)
+        note = self._presenter.finish()
+        if note:
+            print(note, flush=True)
 
 
 def _hand(client_id: int) -> str:

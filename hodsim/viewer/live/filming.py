@@ -12,6 +12,7 @@ import numpy as np
 
 from hodsim.errors import InputError
 from hodsim.files import atomic
+from hodsim.viewer.encoder import mp4
 
 FPS = 30.0
 _WAITING = 4  # frames that may wait for the encoder
@@ -81,34 +82,24 @@ class Film:
         try:
             with atomic(self.path) as temporary:
                 self._encode(temporary)
-        except (InputError, OSError, RuntimeError) as error:
+        except (InputError, OSError) as error:
             self._trouble = " ".join(str(error).split())
         else:
             self._trouble = ""
 
     def _encode(self, path: Path) -> None:
-        import imageio_ffmpeg
-
         _, new = self._frames.get()
         if new is None:
             raise InputError("expected at least one frame, none was drawn; film for longer")
         height, width = (n - n % 2 for n in new.shape[:2])  # the codec wants even sizes
-        writer = imageio_ffmpeg.write_frames(
-            str(path), (width, height), fps=FPS, codec="libx264", pix_fmt_out="yuv420p",
-            macro_block_size=2, ffmpeg_log_level="error",
-            output_params=["-preset", "ultrafast", "-movflags", "+faststart"],
-        )  # fmt: skip
-        writer.send(None)
         written = 0
-        try:
+        with mp4(path, (width, height), FPS, "-preset", "ultrafast") as take:
             while new is not None:
                 image = _fit(new, height, width)
                 slot, new = self._frames.get()
                 for _ in range(max(slot, written + 1) - written):
-                    writer.send(image)
+                    take(image)
                     written += 1
-        finally:
-            writer.close()
 
 
 def _fit(image: np.ndarray, height: int, width: int) -> np.ndarray:

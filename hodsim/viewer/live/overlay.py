@@ -83,8 +83,8 @@ def _colour_bar(canvas: _Canvas, bar: ColourBar, line: float) -> None:
     edges = left + width * np.arange(count + 1) / count
     for k, row in enumerate(np.linspace(0, len(bar.colours) - 1, count).round().astype(int)):
         canvas.box(edges[k], top, edges[k + 1], top + height, tuple(bar.colours[row]))
-    canvas.text(left, top + height + 3.0, f"{bar.low:.3g}")
-    high = f"{bar.high:.3g}"
+    low, high = bar.ends
+    canvas.text(left, top + height + 3.0, low)
     canvas.text(left + width - canvas.width(high), top + height + 3.0, high)
 
 

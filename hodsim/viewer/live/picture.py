@@ -61,12 +61,21 @@ class Plot:
 
 @dataclass(frozen=True)
 class ColourBar:
-    """What the colours mean: name with unit, the values at both ends, and RGB along it (k, 3)."""
+    """What the colours mean: name with unit, the values at both ends, and RGB along it (k, 3).
+
+    Where it is `exceeded` a few values lie above `high` and have its colour.
+    """
 
     title: str
     low: float
     high: float
     colours: np.ndarray
+    exceeded: bool = False
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What is written at both ends."""
+        return f"{self.low:.3g}", f"{'> ' if self.exceeded else ''}{self.high:.3g}"
 
 
 @dataclass(frozen=True)

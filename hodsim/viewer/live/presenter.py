@@ -14,6 +14,7 @@ from hodsim.errors import InputError
 from hodsim.session.frames import Status
 from hodsim.viewer.live.controls import Controls
 from hodsim.viewer.live.drags import Drags
+from hodsim.viewer.live.filming import next_name
 from hodsim.viewer.live.picture import Menu, Picture, Slider
 from hodsim.viewer.live.pose import Pose
 from hodsim.viewer.live.rates import Rates
@@ -47,6 +48,7 @@ class Presenter:
         self._controls, self._pose, self._rates = Controls(session), Pose(session), Rates()
         self._stage, self._drags = Stage(session), Drags(session, session.body)
         self._note = ""
+        self._saving: Path | None = None  # where a recording goes that has been asked for
 
     def picture(self) -> Picture:
         """What is to be drawn now. It never waits for the simulation."""
@@ -55,7 +57,7 @@ class Presenter:
             now, status = self._clock(), self._session.status()
             self._rates.tick(now, status.t)
             stage = self._stage
-            stage.take()
+            stage.take(now)
             bodies, bar, word = stage.bodies(self._controls.colour, status, now)
             notes = (self._note, status.note, self._drags.note(), word)
             return Picture(
@@ -72,8 +74,9 @@ class Presenter:
             )
 
     def _catch_up(self) -> None:
-        """Another scene may have come, and bodies may have come or gone."""
+        """Another scene may have come, bodies may have come or gone, a recording may be there."""
         self._session.poll()
+        self._put_recording()
         if self._stage.over:
             self._drags.drop_all()
             self._controls.adopt()
@@ -137,7 +140,7 @@ class Presenter:
             session = self._session
             self._note = ""
             if name == "save recording":
-                self._save()
+                self._ask_recording()
                 return
             self._pose.forget()
             if name == "play":
@@ -150,23 +153,43 @@ class Presenter:
             elif name == "reset":
                 self._drags.drop_all()
                 session.reset()
-                for shown in self._stage.shown.values():
-                    shown.track.clear()
+                self._stage.forget()
             else:
                 raise InputError(
                     f"button: expected one of {', '.join(self.buttons())}; given {name!r}"
                 )
 
-    def _save(self) -> None:
-        number = 1
-        while (path := self._folder / f"hodsim-recording-{number:03d}.json").exists():
-            number += 1
+    def _ask_recording(self) -> None:
+        """The file comes with a later picture: drawing does not wait for the simulation."""
+        if self._saving is None:
+            self._saving = next_name("hodsim-recording", ".json", self._folder)
+            self._session.ask_recording()
+        self._note = f"saving {self._saving}"
+
+    def _put_recording(self) -> None:
+        if self._saving is None:
+            return
         try:
-            self._session.save_recording(path)
+            if not self._session.put_recording(self._saving):
+                return
         except (InputError, OSError) as error:
             self._note = f"not saved: {error}"
         else:
-            self._note = f"saved {path}"
+            self._note = f"saved {self._saving}"
+        self._saving = None
+
+    def finish(self) -> str:
+        """Wait for a recording that is being saved, before the session is closed; gives a word on
+        it, "" where there is none."""
+        while True:
+            with self._lock:
+                if self._saving is None:
+                    return ""
+                self._session.poll()
+                self._put_recording()
+                if self._saving is None:
+                    return self._note
+            time.sleep(0.01)
 
     def grab(self, label: str, vertex: int, by: str = "window") -> bool:
         """Take hold of a vertex of the body `label`; False if that cannot be moved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,19 +10,16 @@ import numpy as np
 from hodsim.fem import Body, dofs_of, tip_vertices
 from hodsim.session.frames import Frame, LaneInfo, LaneStatus
 from hodsim.viewer.live.track import Track
+from hodsim.viewer.methods import body_title
 
 if TYPE_CHECKING:
     from hodsim.session import Session
 
 _LATE = 0.2  # seconds behind the clock that are worth a word
+# A pose is called outside the training range after so many steps there, or so long [s] where steps
+# take longer or none are taken: single steps just outside come with many a motion.
+_STEPS, _WAIT = 3, 0.15
 _FAR = 1e6  # times the body's extent: no pose that can be drawn
-
-
-def title_of(label: str) -> str:
-    """What to call a lane: "HoD-6" of "hod-6"."""
-    kind, dash, rank = label.partition("-")
-    names = {"full": "full space", "pca": "PCA", "hod": "HoD"}
-    return names.get(kind, kind) + dash + rank
 
 
 class Shown:
@@ -39,25 +37,37 @@ class Shown:
 
     def __init__(self, body: Body, info: LaneInfo) -> None:
         self.body, self.info = body, info
-        self.title = title_of(info.label)
+        self.title = body_title(info.label)
         self.track = Track()
         self.frame: Frame | None = None
         self.u = np.zeros((body.mesh.n_vertices, 3))
         self.broken = False
+        self._outside, self._since = 0, math.inf
         self._extent = float(np.ptp(body.mesh.vertices, axis=0).max())
         self._tip = dofs_of(body.free_vertices, tip_vertices(body))
         self._tip_basis = None if info.basis is None else info.basis[self._tip]
 
-    def take(self, session: Session) -> None:
-        """Take up the lane's latest frame, and every step since the last call."""
+    def forget(self) -> None:
+        """Forget what was, as after a reset."""
+        self.track.clear()
+        self._outside, self._since = 0, math.inf
+
+    def take(self, session: Session, now: float) -> None:
+        """Take up the lane's latest frame, and every step since the last call, at wall time `now`
+        [s]."""
         latest = session.latest(self.info.label)
         if latest is None:
             return
         if latest.step < self.track.step:
-            self.track.clear()
+            self.forget()
         new = session.recent(self.info.label, self.track.step)
         if new:
             self.track.add(new, self._tip_distance(np.stack([frame.z for frame in new])))
+        for frame in new:
+            self._outside += 1
+            if not frame.reach > 1.0:
+                self._outside, self._since = 0, math.inf
+        self._since = min(self._since, now) if latest.reach > 1.0 else math.inf
         if latest is self.frame:
             return
         u = self.displacement(latest)
@@ -86,10 +96,11 @@ class Shown:
             kinetic = float(v @ (self.body.mass @ v)) / 2.0
         return self.body.energy(self.body.restrict(self.u)) + kinetic
 
-    def warning(self, status: LaneStatus | None) -> str:
-        """What is wrong with the body, "" for nothing."""
+    def warning(self, status: LaneStatus | None, now: float) -> str:
+        """What is wrong with the body at wall time `now` [s], "" for nothing."""
         said = ["not finite: the last good pose is shown"] if self.broken else []
-        if self.frame is not None and self.frame.reach > 1.0:
+        far = self._outside >= _STEPS or now - self._since > _WAIT
+        if self.frame is not None and self.frame.reach > 1.0 and far:
             said.append(f"outside the training range (x {self.frame.reach:.1f})")
         if self.frame is not None and self.frame.held:
             said.append(f"{self.frame.held} step{'s' if self.frame.held > 1 else ''} held")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hodsim.session import Session
 
 _GAP = 1.4  # from body to body along x, in largest extents
+_STRESSED = 0.98  # of a body's vertices: up to the stress of these the colours differ
 _PLOTS = (
     ("tip distance from rest [m]", track.TIP),
     ("energy [J]", track.ENERGY),
@@ -74,10 +75,15 @@ class Stage:
             for label, info in self._session.lanes.items()
         }
 
-    def take(self) -> None:
-        """Take up the latest frames."""
+    def take(self, now: float) -> None:
+        """Take up the latest frames at wall time `now` [s]."""
         for shown in self.shown.values():
-            shown.take(self._session)
+            shown.take(self._session, now)
+
+    def forget(self) -> None:
+        """Forget what was, as after a reset."""
+        for shown in self.shown.values():
+            shown.forget()
 
     def offset(self, label: str) -> np.ndarray:
         """What is added [m] to put a body beside the others, (3,)."""
@@ -97,8 +103,12 @@ class Stage:
         """The bodies coloured by that quantity at wall time `now` [s], the bar that explains the
         colours, and a word on what is missing."""
         values, word = self._errors() if colour == ERROR else (self._values(colour), "")
-        largest = max((x.max() for x in values.values() if x is not None), default=0.0)
-        top = self._ranges[colour].take(float(largest), now)
+        known = [x for x in values.values() if x is not None]
+        largest = max((float(x.max()) for x in known), default=0.0)
+        # Where a cursor pulls at one vertex the stress is many times that anywhere else.
+        most = _STRESSED if colour == STRESS else 1.0
+        usual = max((float(np.quantile(x, most)) for x in known), default=0.0)
+        top = self._ranges[colour].take(usual, now)
         pictures = tuple(
             BodyPicture(
                 label=label,
@@ -106,11 +116,11 @@ class Stage:
                 positions=self._positions(label),
                 offset=self.offset(label),
                 colours=grey(len(shown.u)) if value is None else paint(value, top),
-                warning=shown.warning(status.lanes.get(label)),
+                warning=shown.warning(status.lanes.get(label), now),
             )
             for (label, shown), value in zip(self.shown.items(), values.values(), strict=True)
         )
-        return pictures, ColourBar(colour, 0.0, top, colour_table()), word
+        return pictures, ColourBar(colour, 0.0, top, colour_table(), largest > top), word
 
     def _positions(self, label: str) -> np.ndarray:
         return np.asarray(self._body.mesh.vertices + self.shown[label].u + self.offset(label))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import math
 from collections.abc import Callable
@@ -85,9 +84,7 @@ class WebPanel:
         if name == CENTRE:
             self._on_centre(event.client)
             return
-        # A recording is waited for, and the others shall not wait with it.
-        press = self._presenter.press_button
-        await asyncio.to_thread(self.act, lambda: press(name))
+        self.act(lambda: self._presenter.press_button(name))
 
 
 class _Group:
@@ -208,7 +205,7 @@ def _bar(bar: ColourBar) -> str:
         f'<div style="text-align: center">{html.escape(bar.title)}</div>'
         f'<div style="height: 14px; background: linear-gradient(to right, {stops})"></div>'
         '<div style="display: flex; justify-content: space-between">'
-        f"<span>{bar.low:.3g}</span><span>{bar.high:.3g}</span></div></div>"
+        f"<span>{bar.ends[0]}</span><span>{html.escape(bar.ends[1])}</span></div></div>"
     )
 
 

@@ -225,8 +225,9 @@ class Window:
 
         self._hand.let_go()
         self._end_film()
-        if self._note:
-            print(self._note)
+        for note in (self._note, self._presenter.finish()):
+            if note:
+                print(note)
         self._world.clear()
         ps.clear_user_callback()
         ps.set_do_default_mouse_interaction(True)
