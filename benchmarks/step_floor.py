@@ -30,7 +30,7 @@ def products(space: CompiledSpace) -> tuple[list[Product], list[Product]]:
     plan = space.launcher.plan
     r, w, tets = plan.rank, plan.width, 9 * plan.tets
     widths = [int(n) for n in plan.layer.numpy()[: plan.layers, at.N]]
-    rows = 1 if space.subspace.kind == "pca" else 1 + r
+    rows = 1 if space.subspace.form == "linear" else 1 + r
     evaluate = [(rows, tets, w), (1, w, tets), (1, w, w), (1, w, w), (4, r, w)]
     matrices = [(r, w, w), (r, r, w), (r, r, tets)]
     for k, n in enumerate(widths):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +10,7 @@ import typer
 from rich.table import Table
 
 from hodsim.cli import output
+from hodsim.cli.motions import motions, scenes_of, seed_of
 from hodsim.cli.options import (
     JsonOption,
     ModelOption,
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
 
     from hodsim.cubature import Cubature
     from hodsim.fem import Body
-    from hodsim.scene import Scene
-    from hodsim.snapshots import Snapshots
     from hodsim.subspaces import Model
 
 # Poses held out whose own errors are reported and drawn.
@@ -99,7 +95,7 @@ def cubature(
     place = out or model
     check_folder(place)
     trained = load_model(model)
-    opened = opened or _scenes_of(trained, model)
+    opened = opened or scenes_of(trained, model)
     body = body_of(opened[0])
     trained.check(body)
     wanted = subspaces_of(trained)
@@ -108,7 +104,7 @@ def cubature(
     names = [f"{kind}-{rank}" for kind, rank in wanted]
     kept = {k: c for k, c in usable_cubatures(place, body, trained).items() if k not in names}
     if seed is None:
-        seed = _seed_of(trained)
+        seed = seed_of(trained)
     most = tets or (MAX_TETS if tolerance is None else 4 * MAX_TETS)
     command = ["hodsim", "cubature", *(scenes or []), "--model", str(model)]
     command += ["--subspaces", ",".join(names), "--tets", str(most)]
@@ -116,15 +112,15 @@ def cubature(
     command += ["--trajectories", str(trajectories), "--seed", str(seed)]
     console = output.console()
     with output.progress() as report:
-        with _motions(opened, body, snapshots, trajectories, seed, workers, report) as poses:
+        with motions(opened, body, snapshots, trajectories, seed, workers, report) as poses:
             seen, unseen = poses
             found = fit_cubatures(
                 place,
                 body,
                 trained,
                 wanted,
-                seen,
-                unseen,
+                seen.u,
+                unseen.u,
                 tolerance or 0.0,
                 most,
                 seed,
@@ -133,7 +129,7 @@ def cubature(
                 report,
             )
         fitted = {name: found[name] for name in names}
-        told = _measure(fitted, body, trained, unseen)
+        told = _measure(fitted, body, trained, unseen.u)
     console.print(_table(fitted, told))
     console.print(f"wrote {place / 'cubature.safetensors'}", soft_wrap=True)
     if plot is not None:
@@ -147,63 +143,12 @@ def cubature(
         console.print(f"wrote {json}", soft_wrap=True)
 
 
-def _scenes_of(model: Model, folder: Path) -> list[Scene]:
-    """The shipped scenes that a model's card names."""
-    names = model.card.get("scenes")
-    scenes = []
-    try:
-        scenes = [open_scene(str(name)) for name in names] if isinstance(names, list) else []
-    except InputError:
-        scenes = []
-    if not scenes:
-        raise InputError(
-            f"scenes: expected those that {folder} was trained on, given none, and its card names "
-            "no shipped ones; name their files"
-        )
-    return scenes
-
-
 def _named(kind: str, rank: int | None, model: Model) -> tuple[str, int]:
     if kind == "full":
-        raise InputError("subspace: expected hod, pca or quadratic, given full; choose one")
+        raise InputError(
+            "subspace: expected a kind such as hod, pca or quadratic, given full; choose one"
+        )
     return kind, model.subspace(kind, rank).rank
-
-
-def _seed_of(model: Model) -> int:
-    options = model.card.get("options")
-    seed = options.get("seed", 0) if isinstance(options, dict) else 0
-    return seed if isinstance(seed, int) and seed >= 0 else 0
-
-
-@contextmanager
-def _motions(
-    scenes: Sequence[Scene],
-    body: Body,
-    folder: Path | None,
-    trajectories: int,
-    seed: int,
-    workers: int,
-    report: output.Report,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Poses [m] to fit to and held out, (n, n_dofs): the folder's, or newly made ones."""
-    from hodsim.sampling import make_snapshots
-    from hodsim.snapshots import Store, origin_of
-    from hodsim.training import held_out_of
-
-    def told(done: int, total: int) -> None:
-        report("motions", done, total)
-
-    def split(poses: Snapshots) -> tuple[np.ndarray, np.ndarray]:
-        seen, unseen = poses.split(held_out_of(poses.names))
-        # Too few motions to spare any are measured on their own poses, as in training.
-        return (seen.u, unseen.u) if len(unseen.u) and len(seen.u) else (poses.u, poses.u)
-
-    with tempfile.TemporaryDirectory() as temporary:
-        store = Store(folder or temporary)
-        store.check(origin_of(body))
-        if not store.names():
-            make_snapshots(scenes, trajectories, seed, store, workers, told)
-        yield split(store.read())
 
 
 def _measure(

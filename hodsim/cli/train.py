@@ -46,6 +46,10 @@ def train(
     init: Annotated[
         str | None, typer.Option("--init", help="First weights: pca or random.")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option("--device", help="Where to fit: cpu, or cuda (under torchrun, a GPU each)."),
+    ] = "cpu",
     quick: Annotated[
         bool, typer.Option("--quick", help="Few motions, few epochs: a rough model in a minute.")
     ] = False,
@@ -54,12 +58,13 @@ def train(
     """Train a HoD-Net on random motions of scenes.
 
     A stopped run, called again, goes on where it was. Options left out are those of the shipped
-    model.
+    model. Several processes fit one model together when torchrun starts them:
+    torchrun --nproc-per-node 2 -m hodsim.cli train SCENES --out DIR.
     """
     check_folder(out)
     check_file(json)
     opened = [open_scene(name) for name in scenes]
-    from hodsim.training import TrainOptions
+    from hodsim.training import TrainOptions, leads
     from hodsim.training import train as run
 
     given = _given(trajectories=trajectories, epochs=epochs)
@@ -84,7 +89,9 @@ def train(
             error = row.get("held_out_error")
             report(stage, done, total, "" if error is None else f"error {output.percent(error)}")
 
-        model = run(opened, out, options, snapshots, told, shlex.join(command))
+        model = run(opened, out, options, snapshots, told, shlex.join(command), device)
+    if not leads():
+        return
     console = output.console()
     errors = model.card["reconstruction_error"]
     console.print(
@@ -97,6 +104,8 @@ def train(
     )
     for name in model.card["stopped_early"]:
         console.print(f"motion {name} stopped early: its poses until then were used")
+    for kind, why in model.card["peers_left_out"].items():
+        console.print(f"left out {kind}: {why}", soft_wrap=True)
     console.print(f"wrote {out}", soft_wrap=True)
     if json is not None:
         whole = output.report_of("train", opened, [out], [])

@@ -5,7 +5,13 @@ from __future__ import annotations
 from hodsim.cubature.elasticity import Elasticity, Sampled, WholeMesh
 from hodsim.cubature.fit import MAX_TETS, fit_cubature, pose_errors
 from hodsim.cubature.scheme import Cubature, fingerprint_of
-from hodsim.cubature.schemes import fit_cubatures, subspaces_of, usable_cubatures
+from hodsim.cubature.schemes import (
+    PCA_RANKS,
+    fit_cubatures,
+    peers_of,
+    subspaces_of,
+    usable_cubatures,
+)
 from hodsim.cubature.store import (
     CUBATURES,
     load_cubature,
@@ -16,6 +22,7 @@ from hodsim.cubature.store import (
 __all__ = [
     "CUBATURES",
     "MAX_TETS",
+    "PCA_RANKS",
     "Cubature",
     "Elasticity",
     "Sampled",
@@ -25,6 +32,7 @@ __all__ = [
     "fit_cubatures",
     "load_cubature",
     "load_cubatures",
+    "peers_of",
     "pose_errors",
     "save_cubatures",
     "subspaces_of",

@@ -14,19 +14,39 @@ from hodsim.cubature.scheme import Cubature
 from hodsim.cubature.store import load_cubatures, save_cubatures
 from hodsim.errors import InputError
 from hodsim.fem import Body
-from hodsim.subspaces import Model
+from hodsim.subspaces import KINDS, NESTED, Model
 
-# The ranks of PCA that comparisons ask for.
+# The ranks of PCA, and of other linear subspaces, that comparisons ask for.
 PCA_RANKS: Final = (6, 9, 12, 15, 16, 17, 18, 19, 20)
 
 Name = tuple[str, int]  # kind and rank of a subspace
 
 
 def subspaces_of(model: Model) -> tuple[Name, ...]:
-    """The subspaces of a model that get a cubature: hod, quadratic and PCA of several ranks."""
-    r, most = model.network.shape.rank, model.components.shape[1]
-    ranks = sorted({r, *(k for k in PCA_RANKS if k <= most)})
-    return ("hod", r), ("quadratic", r), *(("pca", k) for k in ranks)
+    """The subspaces of a model that training fits a cubature to: hod, quadratic and PCA of
+    several ranks.
+    """
+    r = model.network.shape.rank
+    return ("hod", r), ("quadratic", r), *(("pca", k) for k in _several("pca", model))
+
+
+def peers_of(model: Model, kinds: Sequence[str] = KINDS) -> tuple[Name, ...]:
+    """The subspaces of a model's peers, of these kinds, that get one: of the linear ones the same
+    ranks as of PCA.
+
+    Raises `InputError` for a peer that cannot be used.
+    """
+    own = subspaces_of(model)
+    names = []
+    for kind in kinds:
+        ranks = _several(kind, model) if kind in NESTED else model.ranks(kind)
+        names += [(kind, rank) for rank in ranks if kind != "pca" and (kind, rank) not in own]
+    return tuple(names)
+
+
+def _several(kind: str, model: Model) -> list[int]:
+    offered = set(model.ranks(kind))
+    return sorted(offered & {model.network.shape.rank, *PCA_RANKS})
 
 
 def fit_cubatures(

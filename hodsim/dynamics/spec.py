@@ -17,7 +17,7 @@ _FORM = re.compile(r"([a-z]+)(?:-([0-9]+))?")
 class Spec:
     """One way to simulate a body.
 
-    `kind` is "full" or a subspace ("hod", "pca", "quadratic"), `rank` its number of coordinates
+    `kind` is "full" or a subspace (one of `subspaces.KINDS`), `rank` its number of coordinates
     (None: the model's own). `formulation` and `terms` are `ReducedSpace`'s. `reference` asks for
     the readable integrator over all tets instead of the compiled step over a cubature; the
     lagrangian formulation and a matrix with fewer terms have no other. Raises `InputError`.

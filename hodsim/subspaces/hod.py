@@ -11,11 +11,16 @@ from hodsim.subspaces.subspace import FeatureLanes, Subspace
 
 
 class HoD(Subspace):
-    """A trained HoD-Net. Derivatives of z come from Cauchy-Riemann lanes in float64."""
+    """A trained HoD-Net. Derivatives of z come from Cauchy-Riemann lanes in float64.
 
+    `kind` names networks of the same structure that were trained otherwise ("autoencoder").
+    """
+
+    form = "network"
     kind = "hod"
 
-    def __init__(self, network: HoDNet) -> None:
+    def __init__(self, network: HoDNet, kind: str = "hod") -> None:
+        self.kind = kind
         network = network.double().eval().requires_grad_(False)
         self.network = network
         self.basis = np.ascontiguousarray(network.decoder.out.weight.numpy())

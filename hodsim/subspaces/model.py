@@ -1,9 +1,10 @@
-"""A trained model's folder: the network, and the linear and quadratic rivals of the same poses."""
+"""A trained model's folder: the network, its rivals of the same poses, and peers beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from hodsim.networks import HoDNet, load_network, save_network
 from hodsim.snapshots import origin_of
 from hodsim.subspaces.hod import HoD
 from hodsim.subspaces.pca import Linear
+from hodsim.subspaces.peers import NESTED, NETWORKS, Peers, peer_name
 from hodsim.subspaces.quadratic import Quadratic
 from hodsim.subspaces.reach import REACH, RIVALS, Cover, Reach, load_covers, save_covers
 from hodsim.subspaces.subspace import Subspace
 
-KINDS = ("hod", "pca", "quadratic")
+KINDS = ("hod", "pca", "quadratic", *NESTED, *NETWORKS[1:])
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Model:
         losses and command.
     covers
         Where training has been, of "hod" and "pca"; empty where that is not known.
+    folder
+        Where its peers are; None: nowhere.
     """
 
     network: HoDNet
@@ -49,18 +53,54 @@ class Model:
     quadratic: np.ndarray
     card: dict[str, Any]
     covers: Mapping[str, Cover] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @cached_property
+    def peers(self) -> Peers:
+        """The other subspaces in its folder, by name; each is read when it is asked for."""
+        return Peers(self.folder, self.card["origin"], self.network.shape.n_dofs)
 
     def subspace(self, kind: str, rank: int | None = None) -> Subspace:
-        """The subspace of that kind; `rank` is the network's own unless given (PCA: any up to k).
+        """The subspace of that kind; `rank` is the network's own unless given.
 
-        Raises `InputError` for an unknown kind or a rank that the model does not have.
+        Raises `InputError` for an unknown kind, one or a rank of it that the model does not have,
+        or a peer that cannot be used.
         """
         r, chosen = self.network.shape.rank, self._rank(kind, rank)
         if kind == "pca":
             return Linear(self.components[:, :chosen])
+        if not self._own(kind, chosen):
+            return self.peers[peer_name(kind, chosen)].subspace(chosen)
         if kind == "quadratic":
             return Quadratic(self.components[:, :r], self.quadratic)
         return HoD(self.network)
+
+    def ranks(self, kind: str) -> tuple[int, ...]:
+        """The ranks of that kind that the model has, ascending; none of an unknown kind."""
+        if kind == "pca":
+            return tuple(range(1, self.components.shape[1] + 1))
+        own = [self.network.shape.rank] if kind in ("hod", "quadratic") else []
+        return tuple(sorted({*own, *self.peers.ranks(kind)}))
+
+    def labels(self) -> tuple[str, ...]:
+        """Every subspace that it can make: "hod-6", "pca-1", ..., "quadratic-4", ..."""
+        return tuple(f"{kind}-{rank}" for kind in KINDS for rank in self.ranks(kind))
+
+    def training_seconds(self, kind: str, rank: int | None = None) -> float | None:
+        """How long fitting that subspace took [s], once the poses were there.
+
+        None where nobody wrote it down, or the model has no such subspace. Raises `InputError` for
+        a peer that cannot be used.
+        """
+        chosen = self.network.shape.rank if rank is None else rank
+        if chosen not in self.ranks(kind):
+            return None
+        if self._own(kind, chosen):
+            rivals = self.card.get("rivals_seconds", {})
+            told = self.card.get("seconds") if kind == "hod" else rivals.get(kind)
+        else:
+            told = self.peers[peer_name(kind, chosen)].facts.get("seconds")
+        return None if told is None else float(told)
 
     def reach(self, kind: str, rank: int | None = None) -> Reach | None:
         """Where training has been in that subspace; None where that is not known.
@@ -68,22 +108,41 @@ class Model:
         Raises `InputError` as `subspace` does.
         """
         chosen = self._rank(kind, rank)
+        if not self._own(kind, chosen):
+            return None
         # A quadratic manifold has the coordinates of its linear part.
         cover = self.covers.get("hod" if kind == "hod" else "pca")
         return None if cover is None else cover.reach(chosen)
 
     def _rank(self, kind: str, rank: int | None) -> int:
         """The rank that `rank` asks for."""
-        r = self.network.shape.rank
         if kind not in KINDS:
             raise InputError(f"subspace: expected one of {', '.join(KINDS)}; given {kind!r}")
-        most = self.components.shape[1]
-        chosen = r if rank is None else rank
-        if kind == "pca" and not 1 <= chosen <= most:
-            raise InputError(f"rank: expected 1 to {most} for pca, given {rank}")
-        if kind != "pca" and rank not in (None, r):
-            raise InputError(f"rank: expected {r}, the rank of this {kind} model, given {rank}")
-        return chosen
+        chosen = self.network.shape.rank if rank is None else rank
+        if self._own(kind, chosen):
+            return chosen
+        offered = self.ranks(kind)
+        if chosen in offered:
+            return chosen
+        if not offered:
+            had = ", ".join(k for k in KINDS if self.ranks(k))
+            raise InputError(
+                f"subspace: expected one that this model has ({had}), given {kind!r}; fit it with "
+                f"`hodsim peers --peers {peer_name(kind, chosen)}`"
+            )
+        if kind in ("pca", *NESTED):
+            raise InputError(f"rank: expected 1 to {offered[-1]} for {kind}, given {chosen}")
+        told = " or ".join(map(str, offered))
+        raise InputError(
+            f"rank: expected {told}, the rank of this {kind} model, given {chosen}; "
+            "`hodsim peers` fits others"
+        )
+
+    def _own(self, kind: str, rank: int) -> bool:
+        """Whether training itself made that subspace, and no peer."""
+        if kind == "pca":
+            return 1 <= rank <= self.components.shape[1]
+        return kind in ("hod", "quadratic") and rank == self.network.shape.rank
 
     def check(self, body: Body) -> None:
         """Raise `InputError` unless the model was trained for this body."""
@@ -135,4 +194,4 @@ def load_model(folder: str | Path) -> Model:
     # float32 storage leaves the columns orthonormal to 1e-7 only: mend that.
     Q, R = np.linalg.qr(V)
     covers = load_covers(folder, {"hod": (shape.rank, 1), "pca": (V.shape[1], V.shape[1])})
-    return Model(network, Q * np.sign(np.diag(R)), W, card, covers)
+    return Model(network, Q * np.sign(np.diag(R)), W, card, covers, folder)

@@ -7,14 +7,26 @@ import numpy as np
 from hodsim.errors import InputError
 from hodsim.subspaces.subspace import FeatureLanes, Subspace
 
+# Poses taken at once: some tens of megabytes in float64.
+_BLOCK = 4096
+
 
 class Linear(Subspace):
-    """u = V q for a basis V (n_dofs, r) with orthonormal columns."""
+    """u = V q for a basis V (n_dofs, r) with orthonormal columns.
 
+    q = E^T u for `dual` E (n_dofs, r), V itself unless given: another E with E^T V = 1 projects
+    in another inner product than that of displacements.
+    """
+
+    form = "linear"
     kind = "pca"
 
-    def __init__(self, basis: np.ndarray) -> None:
+    def __init__(
+        self, basis: np.ndarray, kind: str = "pca", dual: np.ndarray | None = None
+    ) -> None:
         self.basis = np.ascontiguousarray(basis, dtype=np.float64)
+        self.kind = kind
+        self._dual = self.basis if dual is None else np.ascontiguousarray(dual, dtype=np.float64)
         r = self.basis.shape[1]
         self._eye, self._H, self._vve = np.eye(r), np.zeros((r, r, r)), np.zeros((r, r))
 
@@ -35,7 +47,22 @@ class Linear(Subspace):
         )
 
     def encode(self, u: np.ndarray) -> np.ndarray:
-        return u @ self.basis
+        return u @ self._dual
+
+
+def moments(u: np.ndarray) -> np.ndarray:
+    """U^T U (n_dofs, n_dofs) in float64 of poses u (n_poses, n_dofs).
+
+    Raises `InputError` for a pose that is not finite.
+    """
+    total = np.zeros((u.shape[1], u.shape[1]))
+    for k in range(0, len(u), _BLOCK):
+        block = u[k : k + _BLOCK].astype(np.float64)
+        total += block.T @ block
+    # A sum of squares is finite only if all of them are.
+    if not np.isfinite(np.diag(total)).all():
+        raise InputError("poses: expected finite displacements, given NaN or inf; remove that pose")
+    return total
 
 
 def principal_components(u: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:

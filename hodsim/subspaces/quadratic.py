@@ -7,10 +7,14 @@ import numpy as np
 from hodsim.subspaces.pca import principal_components
 from hodsim.subspaces.subspace import FeatureLanes, Subspace
 
+# Poses taken at once: some tens of megabytes in float64.
+_BLOCK = 4096
+
 
 class Quadratic(Subspace):
     """u = V q + W p(q), p(q) the r(r+1)/2 products q_i q_j, i <= j; V orthonormal."""
 
+    form = "quadratic"
     kind = "quadratic"
 
     def __init__(self, V: np.ndarray, W: np.ndarray) -> None:
@@ -46,18 +50,23 @@ class Quadratic(Subspace):
         return u @ self.basis[:, : self._r]
 
 
-def fit_quadratic(u: np.ndarray, r: int) -> Quadratic:
-    """Fit to poses u [m] (n_poses, n_dofs): V by PCA, W by ridge-regularised least squares.
+def fit_quadratic(u: np.ndarray, r: int, V: np.ndarray | None = None) -> Quadratic:
+    """Fit to poses u [m] (n_poses, n_dofs): V by PCA unless given, (n_dofs, r); W by
+    ridge-regularised least squares.
 
     The ridge, 1e-10 of the largest normal-equation entry, only decides between products that the
     poses cannot tell apart.
     """
-    V, _ = principal_components(u, r)
-    u = u.astype(np.float64)
-    q = u @ V
+    if V is None:
+        V, _ = principal_components(u, r)
     i, j = np.triu_indices(r)
-    p = q[:, i] * q[:, j]
-    normal = p.T @ p
+    normal, right = np.zeros((len(i), len(i))), np.zeros((len(i), len(V)))
+    for k in range(0, len(u), _BLOCK):
+        block = u[k : k + _BLOCK].astype(np.float64)
+        q = block @ V
+        p = q[:, i] * q[:, j]
+        normal += p.T @ p
+        right += p.T @ (block - q @ V.T)
     normal[np.diag_indices_from(normal)] += 1e-10 * normal.max()
-    W = np.linalg.solve(normal, p.T @ (u - q @ V.T)).T
+    W = np.linalg.solve(normal, right).T
     return Quadratic(V, W)

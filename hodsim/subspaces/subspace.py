@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
+
+Form = Literal["network", "quadratic", "linear"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,16 @@ class Subspace(ABC):
     B, `basis`, has shape (n_dofs, w); z, the features, are nonlinear for a manifold and q itself
     for a linear subspace. Keeping the two apart is what lets the inertia of a reduced body live in
     w dimensions (METHOD: u' = B z', M enters as B^T M B) and never touch the mesh.
+
+    Attributes
+    ----------
+    form
+        How z depends on q: what a kernel is chosen by.
+    kind
+        Its name in tables: how it was made ("pca" and "modal" are both linear).
     """
 
+    form: ClassVar[Form]
     kind: str
     basis: np.ndarray
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from hodsim.training.fit import FitOptions, fit, pose_weights
+from hodsim.training.peers import Poses, fit_peer, reconstruction_error
 from hodsim.training.reach import add_reach
 from hodsim.training.run import TrainOptions, train
 from hodsim.training.split import held_out_of
+from hodsim.training.team import leads
 
 __all__ = [
     "FitOptions",
+    "Poses",
     "TrainOptions",
     "add_reach",
     "fit",
+    "fit_peer",
     "held_out_of",
+    "leads",
     "pose_weights",
+    "reconstruction_error",
     "train",
 ]

@@ -8,6 +8,7 @@ on the displacements themselves. With random initial weights there is a whole st
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from hodsim.networks import HoDNet, Shape
 from hodsim.snapshots import Snapshots
 from hodsim.subspaces import principal_components
 from hodsim.training.checkpoint import load_checkpoint, save_checkpoint
+from hodsim.training.designs import DESIGNS, Mask, constrain
+from hodsim.training.team import Team
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -44,6 +47,11 @@ class FitOptions:
         0: every pose's squared error counts the same; 1: every trajectory's relative one.
     seed
         Of initial weights and of the order of poses.
+    design, linear
+        "hod", or one of its rivals in the same structure, "autoencoder" and "hybrid" (see
+        `designs.constrain`), which start at principal directions, keep them, and have no stage
+        whole; `linear` is how many coordinates of a hybrid are principal components, half of them
+        unless given.
     """
 
     rank: int = 6
@@ -59,6 +67,8 @@ class FitOptions:
     whole_rate: float = 1e-4
     evenness: float = 0.9
     seed: int = 2
+    design: str = "hod"
+    linear: int | None = None
 
     def __post_init__(self) -> None:
         # A card's lists are tuples here.
@@ -68,6 +78,19 @@ class FitOptions:
             raise InputError(f"init: expected pca or random, given {self.init!r}; choose one")
         if min(self.epochs, self.whole_epochs) < 0 or self.batch < 1:
             raise InputError("epochs and batch: expected counts of at least 0 and 1")
+        if self.design not in DESIGNS or (self.design != "hod" and self.init != "pca"):
+            raise InputError(
+                f"design: expected one of {', '.join(DESIGNS)}, the last two from init pca; given "
+                f"{self.design!r} from {self.init}"
+            )
+        if self.design == "hybrid" and self.linear is None:
+            object.__setattr__(self, "linear", self.rank // 2)
+        fits = self.linear is not None and 0 < self.linear < self.rank
+        if not (fits if self.design == "hybrid" else self.linear is None):
+            raise InputError(
+                "linear: expected, for a hybrid alone, at least 1 coordinate and fewer than its "
+                f"rank, given {self.linear} of {self.rank} for {self.design}"
+            )
 
 
 def pose_weights(snapshots: Snapshots, evenness: float) -> np.ndarray:
@@ -95,19 +118,23 @@ def fit(
     held_out: Snapshots | None = None,
     checkpoint: Path | None = None,
     report: Report | None = None,
+    team: Team | None = None,
 ) -> tuple[HoDNet, list[dict[str, Any]]]:
     """Fit a network to poses; returns it (float64) and the history of its errors.
 
-    Errors are weighted relative RMS reconstruction errors. With `checkpoint`, a stopped fit of the
+    Errors are weighted relative RMS reconstruction errors, "seconds" the time since the start,
+    that of stopped runs included. With `checkpoint`, a stopped fit of the
     same poses and options goes on where it was, to the same result; the file is left for the
     caller to remove once the network is safe. `report` is given each row of the history as it
-    comes.
+    comes. A `team` of processes fits together: each calls this with the same arguments, and the
+    first alone writes and reports.
 
     Raises
     ------
     ConvergenceError
         The loss is no longer finite.
     """
+    started = time.perf_counter()
     torch.manual_seed(options.seed)
     shape = Shape(
         snapshots.u.shape[1],
@@ -123,13 +150,20 @@ def fit(
     p = snapshots.u @ V
     scale = float(np.sqrt((p**2).mean() * options.projected / options.rank))
     stages: list[tuple[str, int, float]] = [("whole", options.whole_epochs, options.whole_rate)]
+    masks: list[Mask] = []
     if options.init == "pca":
-        _start_at_components(network, V, scale)
+        # Without a skip to start from, small parts would only start slowly.
+        _start_at_components(network, V, scale, 1.0 if options.design == "autoencoder" else 0.05)
+        masks = constrain(network, options.design, options.linear or 0)
         stages.insert(0, ("inner", options.epochs, options.rate))
+        stages = stages[: None if options.design == "hod" else 1]
     else:
         _start_at_random(network, scale)
         stages = [("whole", options.epochs, options.rate)]
-    fitted = _Fit(network, options, report)
+    team = team or Team()
+    network.to(team.device)
+    masks = [(weight, free.to(team.device)) for weight, free in masks]
+    fitted = _Fit(network, options, masks, report, started, team)
     key = {"options": asdict(options), "poses": _digest(snapshots)}
     if checkpoint is not None:
         fitted.resume(checkpoint, key)
@@ -138,16 +172,28 @@ def fit(
             data, weights = p / scale, len(w) * scale**2 * w
         else:
             data, weights = snapshots.u, len(w) * w
-        x, wx = (torch.from_numpy(a.astype(np.float32, copy=False)) for a in (data, weights))
+        x, wx = (
+            torch.from_numpy(a.astype(np.float32, copy=False)).to(team.device)
+            for a in (data, weights)
+        )
         fitted.run(k, name, epochs, rate, x, wx, held_out, checkpoint)
-    return network.double().eval().requires_grad_(False), fitted.history
+    return network.cpu().double().eval().requires_grad_(False), fitted.history
 
 
 class _Fit:
     """The state of a fit: the network, Adam, the epoch, and the history."""
 
-    def __init__(self, network: HoDNet, options: FitOptions, report: Report | None) -> None:
+    def __init__(
+        self,
+        network: HoDNet,
+        options: FitOptions,
+        masks: list[Mask],
+        report: Report | None,
+        started: float,
+        team: Team,
+    ) -> None:
         self.network, self.options, self.report = network, options, report
+        self.masks, self.started, self.team = masks, started, team
         self.history: list[dict[str, Any]] = []
         self.stage, self.epoch = 0, 0
         self.optimizer: torch.optim.Adam | None = None
@@ -159,6 +205,7 @@ class _Fit:
         found = load_checkpoint(checkpoint, key, self.network)
         if found is not None:
             self.stage, self.epoch, self.history, self._moments = found
+            self.started -= self.history[-1]["seconds"]
 
     def run(
         self,
@@ -195,16 +242,21 @@ class _Fit:
             sum_loss = 0.0
             for k in range(per_epoch):
                 rows = order[k * options.batch : (k + 1) * options.batch]
-                x = data[rows]
-                loss = ((decode(network, x) - x).square().sum(1) * w[rows]).mean()
+                mine = self.team.share(rows)
+                x = data[mine]
+                loss = ((decode(network, x) - x).square().sum(1) * w[mine]).sum() / len(rows)
                 done = epoch * per_epoch + k
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate * _schedule(done / max(1, total))
                 self.optimizer.zero_grad()
                 loss.backward()
+                self.team.add_gradients(params)
+                for weight, free in self.masks:
+                    assert weight.grad is not None
+                    weight.grad.mul_(free)
                 self.optimizer.step()
                 sum_loss += float(loss.detach())
-            train = math.sqrt(sum_loss / per_epoch)
+            train = math.sqrt(self.team.add(sum_loss) / per_epoch)
             if not math.isfinite(train):
                 raise ConvergenceError(
                     f"training: the loss is not finite in epoch {epoch + 1} of stage {name}; "
@@ -216,10 +268,11 @@ class _Fit:
             row["train_error"] = train
             if held_out is not None and (last or self.epoch % every == 0):
                 row["held_out_error"] = relative_error(network, held_out)
+            row["seconds"] = round(time.perf_counter() - self.started, 1)
             self.history.append(row)
-            if self.report is not None:
+            if self.report is not None and self.team.leads:
                 self.report(row)
-            if checkpoint is not None and (last or self.epoch % every == 0):
+            if checkpoint is not None and self.team.leads and (last or self.epoch % every == 0):
                 self._save(checkpoint)
         self.epoch, self._moments = 0, None
         self.stage = stage + 1
@@ -240,11 +293,12 @@ class _Fit:
 def relative_error(network: HoDNet, poses: Snapshots) -> float:
     """RMS over RMS of the reconstruction error of poses, trajectories weighing as in the loss."""
     w = pose_weights(poses, 1.0)
+    device = network.decoder.out.weight.device
     total = 0.0
     with torch.no_grad():
         for rows in np.array_split(np.arange(len(poses.u)), max(1, len(poses.u) // 4096)):
-            u = torch.from_numpy(poses.u[rows])
-            error = (network(u) - u).square().sum(1).double().numpy()
+            u = torch.from_numpy(poses.u[rows]).to(device)
+            error = (network(u) - u).square().sum(1).double().cpu().numpy()
             total += float(w[rows] @ error)
     return math.sqrt(total)
 
@@ -263,7 +317,7 @@ def _schedule(t: float) -> float:
     return t / 0.05 if t < 0.05 else 0.5 * (1.0 + math.cos(math.pi * (t - 0.05) / 0.95))
 
 
-def _start_at_components(network: HoDNet, V: np.ndarray, scale: float) -> None:
+def _start_at_components(network: HoDNet, V: np.ndarray, scale: float, small: float) -> None:
     """Outer layers at V, skips at its leading columns, and nonlinear parts small: PCA's error."""
     encoder, decoder = network.encoder, network.decoder
     r = network.shape.rank
@@ -272,8 +326,8 @@ def _start_at_components(network: HoDNet, V: np.ndarray, scale: float) -> None:
         decoder.out.weight.copy_(torch.from_numpy(V * scale))
         encoder.skip.weight.zero_()
         encoder.skip.weight[:, :r] = torch.eye(r)
-        encoder.head.weight.mul_(0.05)
-        decoder.mix.weight[:, :-r].mul_(0.05)
+        encoder.head.weight.mul_(small)
+        decoder.mix.weight[:, :-r].mul_(small)
         decoder.mix.weight[:, -r:] = encoder.skip.weight.T
 
 

@@ -1,7 +1,8 @@
-"""From scenes to a model's folder: snapshots, fit, rivals, card, cubatures, training range."""
+"""From scenes to a model's folder: snapshots, fit, rivals, peers, card, cubatures, range."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -17,10 +18,20 @@ from hodsim.networks import HoDNet
 from hodsim.sampling import jobs_of, make_snapshots
 from hodsim.scene import Scene
 from hodsim.snapshots import Snapshots, Store, origin_of
-from hodsim.subspaces import Model, fit_pca, fit_quadratic, load_model, save_covers, save_model
-from hodsim.training.fit import FitOptions, fit, pose_weights, relative_error
+from hodsim.subspaces import (
+    Linear,
+    Model,
+    fit_pca,
+    fit_quadratic,
+    load_model,
+    save_covers,
+    save_model,
+)
+from hodsim.training.fit import FitOptions, fit, relative_error
+from hodsim.training.peers import fit_linear_peers, reconstruction_error
 from hodsim.training.reach import cover_poses
 from hodsim.training.split import held_out_of
+from hodsim.training.team import Team, joined
 
 _COMPONENTS = 20
 
@@ -42,21 +53,35 @@ def train(
     snapshots: str | Path | None = None,
     progress: Callable[[str, int, int, dict[str, Any]], None] | None = None,
     command: str = "",
+    device: str = "cpu",
 ) -> Model:
     """Train one model for all the scenes and write its folder `out`.
 
     Snapshots go to the folder `snapshots` (`out`/snapshots unless given) and are kept. A stopped
     run goes on where it was. `progress(stage, done, total, row)` is told of snapshots, epochs and
-    cubatures.
+    cubatures. Processes that torchrun started fit together, on `device` "cpu" or "cuda"; the first
+    does all the rest, and the files must be where all can read them.
 
     Raises
     ------
     InputError
-        The scenes are of different bodies, or have nothing to sample.
+        The scenes are of different bodies, or have nothing to sample; or there is no such device.
     ConvergenceError
         The loss is no longer finite.
     """
-    out = Path(out)
+    with joined(device) as team:
+        return _train(scenes, Path(out), options, snapshots, progress, command, team)
+
+
+def _train(
+    scenes: Sequence[Scene],
+    out: Path,
+    options: TrainOptions,
+    snapshots: str | Path | None,
+    progress: Callable[[str, int, int, dict[str, Any]], None] | None,
+    command: str,
+    team: Team,
+) -> Model:
     store = Store(snapshots or out / "snapshots")
 
     def snapshot(done: int, total: int) -> None:
@@ -67,9 +92,12 @@ def train(
         if progress is not None:
             progress(row["stage"], row["epoch"], row["epochs"], row)
 
-    failed = make_snapshots(
-        scenes, options.trajectories, options.seed, store, options.workers, snapshot
-    )
+    failed: list[str] = []
+    if team.leads:
+        failed = make_snapshots(
+            scenes, options.trajectories, options.seed, store, options.workers, snapshot
+        )
+    team.wait()
     jobs = jobs_of(scenes, options.trajectories, options.seed)
     # Whole trajectories are held out: poses of one motion are too alike to test each other. A run
     # too small to spare any is measured on its own poses, and the card says that nothing was kept.
@@ -78,21 +106,33 @@ def train(
     seen, unseen = poses.split(aside)
     measured = unseen if aside else seen
     checkpoint = out / "checkpoint.safetensors"
-    network, history = fit(seen, options.fit, measured, checkpoint, epoch)
+    network, history = fit(seen, options.fit, measured, checkpoint, epoch, team)
+    if not team.leads:
+        team.wait()
+        return load_model(out)
     rank = options.fit.rank
+    started = time.perf_counter()
     pca = fit_pca(seen.u, max(rank, min(_COMPONENTS, options.fit.projected)))
-    quadratic = fit_quadratic(seen.u, rank)
+    fitted = time.perf_counter()
+    quadratic = fit_quadratic(seen.u, rank, pca.basis[:, :rank])
+    rivals = {"pca": fitted - started, "quadratic": time.perf_counter() - started}
+    body = body_of(scenes[0])
+    refused = fit_linear_peers(out, body, seen, pca.rank, options.seed, command)
     card = {
-        "origin": origin_of(body_of(scenes[0])),
+        "origin": origin_of(body),
         "scenes": [scene.name for scene in scenes],
         "trajectories_of_each_scene": options.trajectories,
         "poses": {"trained_on": len(seen.u), "held_out": len(unseen.u)},
         "stopped_early": failed,
         "options": asdict(options),
         "command": command,
+        "seconds": history[-1]["seconds"] if history else 0.0,
+        "rivals_seconds": {kind: round(s, 1) for kind, s in rivals.items()},
+        "peers_left_out": refused,
         "reconstruction_error": _errors(network, seen, measured),
         "pca_reconstruction_error": {
-            str(r): _linear_error(pca.basis[:, :r], measured) for r in range(rank, pca.rank + 1)
+            str(r): reconstruction_error(Linear(pca.basis[:, :r]), measured)
+            for r in range(rank, pca.rank + 1)
         },
         "history": _thin(history),
         "versions": {"hodsim": version("hodsim"), "torch": torch.__version__.split("+")[0]},
@@ -107,7 +147,7 @@ def train(
 
     # For the model as it is stored, in float32. The checkpoint stays until all is there, so that a
     # run stopped here comes back at once.
-    stored, body = load_model(out), body_of(scenes[0])
+    stored = load_model(out)
     fit_cubatures(
         out,
         body,
@@ -123,7 +163,8 @@ def train(
     covers = cover_poses(stored, seen.u, measured.u)
     save_covers(out, covers)
     checkpoint.unlink(missing_ok=True)
-    return replace(model, covers=covers)
+    team.wait()
+    return replace(model, covers=covers, folder=out)
 
 
 def _errors(network: HoDNet, seen: Snapshots, measured: Snapshots) -> dict[str, Any]:
@@ -148,13 +189,6 @@ def _errors(network: HoDNet, seen: Snapshots, measured: Snapshots) -> dict[str, 
 def _scene(trajectory: str) -> str:
     """The scene that a trajectory's name tells: `bend` of `bend-0012`."""
     return trajectory.rsplit("-", 1)[0]
-
-
-def _linear_error(V: np.ndarray, poses: Snapshots) -> float:
-    """`relative_error` of the projection on orthonormal columns V."""
-    u = poses.u.astype(np.float64)
-    square = ((u - (u @ V) @ V.T) ** 2).sum(axis=1)
-    return float(np.sqrt(pose_weights(poses, 1.0) @ square))
 
 
 def _thin(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

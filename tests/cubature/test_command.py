@@ -99,7 +99,7 @@ def test_what_cannot_be_used(run: Run, home: Path) -> None:
     for arguments, told in (
         (("--model", model), "its card names no shipped ones; name their files"),
         ((other,), "one trained for this body"),
-        ((scene, "--subspaces", "full"), "expected hod, pca or quadratic"),
+        ((scene, "--subspaces", "full"), "expected a kind such as hod"),
         ((scene, "--subspaces", "pca-9"), "expected 1 to 4 for pca"),
         ((scene, "--tets", 0), "--tets"),
         ((scene, "--plot", home), "name of a file"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hodsim import body_of, load_model, read_scene
-from hodsim.cubature import Sampled, WholeMesh, load_cubatures, subspaces_of
+from hodsim.cubature import Sampled, WholeMesh, load_cubatures, peers_of, subspaces_of
 from hodsim.files import data_dir
 
 FOLDER = data_dir("trained_models") / "beam"
@@ -14,12 +14,16 @@ FOLDER = data_dir("trained_models") / "beam"
 
 def test_every_subspace_that_training_fits_has_one() -> None:
     found = load_cubatures(FOLDER)
-    names = [f"{kind}-{rank}" for kind, rank in subspaces_of(load_model(FOLDER))]
-    assert sorted(found) == sorted(names)
-    for scheme in found.values():
-        assert scheme.command.startswith("hodsim cubature --model trained_models/beam")
+    model = load_model(FOLDER)
+    names = {f"{kind}-{rank}" for kind, rank in subspaces_of(model)}
+    peers = {f"{kind}-{rank}" for kind, rank in peers_of(model)}
+    assert names <= set(found) <= names | peers
+    for name, scheme in found.items():
+        command = "peers" if name in peers else "cubature"
+        assert scheme.command.startswith(f"hodsim {command} --model trained_models/beam")
         assert len(scheme.tets) <= 100
-        assert scheme.held_out_error < 0.003
+        # A subspace that locks needs more than these to be told what it may do.
+        assert scheme.held_out_error < (0.01 if name in peers else 0.003)
 
 
 @pytest.mark.parametrize("name", ["hod-6", "quadratic-6", "pca-12", "pca-20"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from hodsim.scene import (
     TimeSpec,
 )
 from hodsim.snapshots import Store, origin_of
-from hodsim.subspaces import HoD, Linear
+from hodsim.subspaces import HoD, Linear, fit_weighted, moments
 from hodsim.training import FitOptions, TrainOptions, add_reach, pose_weights, train
 
 FIT = FitOptions(2, (8,), (8,), 5, epochs=20, whole_epochs=2, batch=16, seed=3)
@@ -67,6 +67,7 @@ def test_the_folder_is_a_model_for_the_body(run: tuple[Path, list[tuple[Any, ...
     assert sorted(p.name for p in folder.iterdir()) == [
         "cubature.safetensors",
         "model.json",
+        "peers",
         "reach.safetensors",
         "rivals.safetensors",
         "snapshots",
@@ -181,6 +182,50 @@ def test_a_model_of_before_gets_its_range_from_its_snapshots(
     assert "\n" not in str(caught.value)
 
 
+def test_linear_peers_come_with_it(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
+    folder, _ = run
+    model = load_model(folder)
+    assert sorted(model.peers) == ["masspca", "modal", "stiffpca"]
+    assert model.card["peers_left_out"] == {}
+    body, seen = body_of(SCENE), Store(folder / "snapshots").read().split(["bend-0011"])[0]
+    again = fit_weighted(moments(seen.u), body.mass, 5, "mass").subspace(3, "masspca")
+    np.testing.assert_allclose(
+        model.subspace("masspca", 3).reconstruct(seen.u), again.reconstruct(seen.u), atol=1e-6
+    )
+    facts = model.peers["masspca"].facts
+    assert (facts["seed"], facts["command"]) == (5, "hodsim train bend.toml")
+    assert facts["poses"]["trained_on"] == 11 * 9
+    for kind in ("hod", "pca", "quadratic", "masspca", "modal"):
+        seconds = model.training_seconds(kind)
+        assert seconds is not None
+        assert 0.0 <= seconds < 60.0
+
+
+def test_a_body_that_nothing_holds_has_no_modes(tmp_path: Path) -> None:
+    loose = replace(SCENE, clamps=())
+    fit = replace(FIT, epochs=2, whole_epochs=1)
+    model = train([loose], tmp_path, replace(OPTIONS, trajectories=2, fit=fit))
+    assert sorted(model.card["peers_left_out"]) == ["modal", "stiffpca"]
+    assert "clamp" in model.card["peers_left_out"]["modal"]
+    assert list(load_model(tmp_path).peers) == ["masspca"]
+
+
+def _same_files(one: Path, other: Path) -> list[str]:
+    """Names of the files in `one`, which are to the last bit, but for times, those in `other`."""
+    names = [path.name for path in one.iterdir() if path.is_file()]
+    for name in names:
+        if name == "model.json":
+            cards = [json.loads((place / name).read_text()) for place in (one, other)]
+            for card in cards:
+                del card["seconds"], card["rivals_seconds"]
+                for row in card["history"]:
+                    del row["seconds"]
+            assert cards[0] == cards[1]
+        else:
+            assert (one / name).read_bytes() == (other / name).read_bytes()
+    return names
+
+
 def test_cubatures_are_of_the_model_as_stored(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     folder, _ = run
     model, body = load_model(folder), body_of(SCENE)
@@ -214,8 +259,7 @@ def test_stopped_among_cubatures_it_goes_on_there(
         [SCENE], tmp_path, OPTIONS, kept, lambda *row: rows.append(row[0]), "hodsim train bend.toml"
     )
     assert set(rows) == {"snapshots", "cubature pca-2"}
-    for path in tmp_path.iterdir():
-        assert path.read_bytes() == (folder / path.name).read_bytes()
+    assert len(_same_files(tmp_path, folder)) == 5
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
@@ -240,14 +284,7 @@ def test_stopped_and_run_again_it_is_the_same_model(
         [SCENE], tmp_path, OPTIONS, kept, lambda *row: rows.append(row[0]), "hodsim train bend.toml"
     )
     assert rows.count("inner") == 8  # from 12: an epoch is told before it is saved
-    for name in (
-        "weights.safetensors",
-        "rivals.safetensors",
-        "model.json",
-        "cubature.safetensors",
-        "reach.safetensors",
-    ):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+    assert len(_same_files(tmp_path, folder)) == 5
     for name, value in load_model(folder).network.state_dict().items():
         assert torch.equal(model.network.state_dict()[name], value)
     other = TrainOptions(12, seed=6, workers=1, fit=FIT)

@@ -38,10 +38,10 @@ class Balance:
 
 
 @cache
-def balance(kind: str, law: str, real: Any, strided: bool) -> Balance:
-    """The functions for a kind of subspace, a law, a scalar type and a branch of `block`."""
+def balance(form: str, law: str, real: Any, strided: bool) -> Balance:
+    """The functions for a form of subspace, a law, a scalar type and a branch of `block`."""
     b = block(real, strided)
-    features = feature_map(kind, real, strided)
+    features = feature_map(form, real, strided)
     named = law_named(law)
     tets = law_loops(real, strided, named.shared, named.stress, named.tangent)
     Plan = at.plan_type(real)

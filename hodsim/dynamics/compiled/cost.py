@@ -28,7 +28,7 @@ def step_cost(space: CompiledSpace, iterations: float) -> Cost:
     r, w, tets = plan.rank, plan.width, 9 * plan.tets
     layers = plan.layer.numpy()[: plan.layers]
     widths = [int(n) for n in layers[:, at.N]]
-    flat = space.subspace.kind == "pca"
+    flat = space.subspace.form == "linear"
     rows = 1 if flat else 1 + r
     evaluate: list[tuple[int, int, int]] = [(rows, tets, w), (1, tets, w), (2, w, w)]
     matrices: list[tuple[int, int, int]] = [(r, w, w)]

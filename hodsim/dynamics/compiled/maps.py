@@ -1,7 +1,7 @@
 """Feature maps z(q) in a kernel: rows z, J e_1, ..., J e_r, and the curvature of z under R.
 
-Each kind has `lanes(s, w)`, which turns q into the rows Z, and `curvature(s, w)`, which writes
-H = sum_p R_p D^2 z_p (r, r).
+Each form of subspace has `lanes(s, w)`, which turns q into the rows Z, and `curvature(s, w)`, which
+writes H = sum_p R_p D^2 z_p (r, r).
 """
 
 # No `from __future__ import annotations` here: Warp reads a function's annotations as objects.
@@ -24,7 +24,7 @@ ADJOINT = wp.constant(at.ADJOINT)
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """One kind of subspace in a kernel; `flat` says that J is constant and z = q."""
+    """One form of subspace in a kernel; `flat` says that J is constant and z = q."""
 
     lanes: Any
     curvature: Any
@@ -32,9 +32,9 @@ class FeatureMap:
 
 
 @cache
-def feature_map(kind: str, real: Any, strided: bool) -> FeatureMap:
-    """The map of "hod", "quadratic" or "pca" for that scalar type and branch."""
-    make = {"hod": _network, "quadratic": _quadratic, "pca": _linear}[kind]
+def feature_map(form: str, real: Any, strided: bool) -> FeatureMap:
+    """The map of "network", "quadratic" or "linear" for that scalar type and branch."""
+    make = {"network": _network, "quadratic": _quadratic, "linear": _linear}[form]
     return make(real, strided)
 
 

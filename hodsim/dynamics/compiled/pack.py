@@ -53,7 +53,7 @@ def pack(
     spec: NewtonSpec,
     real: Any,
 ) -> Packed:
-    """Everything in its place. Raises `InputError` for a subspace of a kind that has no kernel."""
+    """Everything in its place. Raises `InputError` for a subspace of a form that has no kernel."""
     dtype = np.dtype(wp.dtype_to_numpy(real))
     B = subspace.basis
     r, width = subspace.rank, B.shape[1]
@@ -127,8 +127,8 @@ def pack(
             scratch.fill(plan.Z + (1 + i) * plan.ld_z + i, np.ones(1))
     else:
         raise InputError(
-            f"subspace: expected hod, pca or quadratic for a compiled step, given {subspace.kind}; "
-            "use ReducedSpace"
+            "subspace: expected a network, a quadratic or a linear one for a compiled step, given "
+            f"{subspace.kind}; use ReducedSpace"
         )
     turns = turns if len(turns) else np.zeros(1, np.int32)
     return Packed(plan, model.flat(), layer, turns, scratch.flat())

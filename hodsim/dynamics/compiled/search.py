@@ -26,10 +26,10 @@ DIRECTIONS = wp.constant(5)  # Newton's, that of J alone, three of Levenberg's
 
 
 @cache
-def newton_method(kind: str, law: str, real: Any, strided: bool) -> Any:
+def newton_method(form: str, law: str, real: Any, strided: bool) -> Any:
     """`newton(s, w, c, effective, turned, residuals, lengths)` for a balance of forces."""
     b = block(real, strided)
-    forces = balance(kind, law, real, strided)
+    forces = balance(form, law, real, strided)
     Plan = at.plan_type(real)
     array = wp.array(dtype=real)
     solve, thread, threads, sync = b.solve, b.thread, b.threads, b.sync

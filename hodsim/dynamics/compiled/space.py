@@ -91,7 +91,7 @@ class CompiledSpace:
         real, on = DTYPES[dtype], device_named(device)
         threads = threads_of(block_dim, on)
         kernel = step_kernel(
-            subspace.kind, body.material.law, real, strided=on.is_cuda or threads > 1
+            subspace.form, body.material.law, real, strided=on.is_cuda or threads > 1
         )
         packed = pack(body, loads, subspace, cubature, step, integrator, self.spec, real)
         self.launcher = Launcher(kernel, packed, real, on, threads, bodies)

@@ -22,15 +22,15 @@ GUESSES = wp.constant(3)
 
 
 @cache
-def step_kernel(kind: str, law: str, real: Any, strided: bool) -> Any:
-    """The kernel of a kind of subspace, a material law, a scalar type and a branch of `block`."""
+def step_kernel(form: str, law: str, real: Any, strided: bool) -> Any:
+    """The kernel of a form of subspace, a material law, a scalar type and a branch of `block`."""
     b = block(real, strided)
     Plan, Bodies = at.plan_type(real), at.bodies_type(real)
     thread, threads, sync = b.thread, b.threads, b.sync
     array = wp.array(dtype=real)
-    lanes = feature_map(kind, real, strided).lanes
-    declare = balance(kind, law, real, strided).declare
-    newton = newton_method(kind, law, real, strided)
+    lanes = feature_map(form, real, strided).lanes
+    declare = balance(form, law, real, strided).declare
+    newton = newton_method(form, law, real, strided)
     start = ends(real, strided)
     loads_of, begin, guess, finish = start.loads_of, start.begin, start.guess, start.finish
 
