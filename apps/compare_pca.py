@@ -2,8 +2,9 @@
 
     python apps/compare_pca.py [DIR]
 
-writes report.json and error.png into DIR (hodsim-pca unless given). Takes a few minutes. It is
-`hodsim compare` with these subspaces; `hodsim compare --help` tells what else can be asked.
+writes report.html, results.json, results.csv and error.png into DIR (hodsim-pca unless given).
+Takes a minute or two. It is `hodsim compare` with these subspaces; `hodsim compare --help` tells
+what else can be asked.
 """
 
 from __future__ import annotations

@@ -166,7 +166,6 @@ def refused(result: tuple[int, str, str], told: str) -> None:
         (("simulate", "{scene}", "--fast"), "--fast"),
         (("bend",), "bend"),
         (("compare", "{scene}", "--subspaces", "full"), "at least one besides full"),
-        (("compare", "{scene}", "{scene}"), "different names"),
         (("compare", "{scene}", "--subspaces", "pca-2,pca-2x"), "given 'pca-2x'"),
         (("compare", "{tmp}/none.toml"), "expected a scene file"),
         (("demo", "--out", "{scene}"), "is a file"),
@@ -294,64 +293,6 @@ def test_simulate_that_does_not_converge(run: Run, home: Path, tmp_path: Path) -
     with np.load(motion) as file:
         assert file["displacement"].shape[0] == 1
         assert json.loads(str(file["about"]))["converged"] is False
-
-
-def test_compare(run: Run, home: Path, tmp_path: Path) -> None:
-    for k in (1, 2):
-        text = SCENE.replace('"small"', f'"pull-{k}"').replace("[0, 4, 9]", f"[0, {2 * k}, 9]")
-        (tmp_path / f"pull-{k}.toml").write_text(text)
-    scenes = [tmp_path / "pull-1.toml", tmp_path / "pull-2.toml", home / "small.toml"]
-    code, out, err = run(
-        "compare",
-        *scenes,
-        "--subspaces",
-        "pca-2,pca-4,hod",
-        "--model",
-        home / "model",
-        "--out",
-        tmp_path / "out",
-        "--json",
-        tmp_path / "report.json",
-    )
-    assert (code, err) == (0, "")
-    assert "pull: tip errors over 2 loads" in out
-    assert "small: tip errors over 1 load" in out
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert told == json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (tmp_path / "out" / "error.png").stat().st_size > 10_000
-    assert [(run["scene"], run["label"]) for run in told["runs"]] == [
-        (scene, label)
-        for scene in ("pull-1", "pull-2", "small")
-        for label in ("full", "pca-2", "pca-4", "hod")
-    ]
-    rows = {row["label"]: row for row in told["summary"]["pull"]}
-    errors = [r["tip_position_error"] for r in told["runs"] if r["label"] == "pca-2"][:2]
-    assert rows["pca-2"]["position_mean"] == pytest.approx(np.mean(errors))
-    assert rows["pca-2"]["position_worst"] == max(errors)
-    assert rows["pca-2"]["loads"] == 2
-    best = rows["hod"]["position_mean"]
-    first = [name for name in ("pca-2", "pca-4") if rows[name]["position_mean"] <= best]
-    verdict = (
-        f"{first[0]} is the first PCA to match hod" if first else "no PCA up to pca-4 matches hod"
-    )
-    assert told["matching_pca"]["pull"] == verdict
-    assert f"pull: {verdict}" in out
-
-
-def test_compare_ablation(run: Run, home: Path, tmp_path: Path) -> None:
-    report = tmp_path / "report.json"
-    code, out, _ = run("compare", home / "small.toml", "--ablate", "--json", report)
-    assert code == 0
-    lagrangian = ["", " without third", " without second and third"]
-    variants = [" reference", " without second and third", *(f" lagrangian{x}" for x in lagrangian)]
-    labels = ["full", *(f"hod-2{variant}" for variant in variants)]
-    told = json.loads(report.read_text())
-    assert [run["label"] for run in told["runs"]] == labels
-    # The terms change Newton's matrix, not what it solves.
-    errors = [run["tip_position_error"] for run in told["runs"][1:]]
-    assert errors[1] == pytest.approx(errors[0], rel=1e-3)
-    assert errors[3:] == pytest.approx(errors[2:3] * 2, rel=1e-3)
-    assert "first PCA" not in out
 
 
 def test_info(run: Run, home: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `hodsim demo | simulate | train | cubature | compare | film | view | info`.
+"""The command line, `hodsim demo | simulate | train | cubature | peers | compare` and more.
 
 Every command imports the rooms it needs when it runs, so that `hodsim --help` is quick. What goes
 wrong on purpose is one line on stderr: exit code 2 for input that cannot be used, 3 for a solver
@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hodsim.cli import compare, cubature, demo, film, info, simulate, train, view
+from hodsim.cli import compare, cubature, demo, film, info, peers, simulate, train, view
 from hodsim.errors import ConvergenceError, InputError
 
 # typer's own class for "this command line makes no sense", or click's in older versions of typer.
@@ -34,6 +34,7 @@ app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("train")(train.train)
 app.command("cubature")(cubature.cubature)
+app.command("peers")(peers.peers)
 app.command("compare")(compare.compare)
 app.command("film")(film.film)
 app.command("view")(view.view)

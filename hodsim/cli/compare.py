@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import datetime
+import shlex
+import time
+from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from hodsim.cli import output
 from hodsim.cli.options import (
-    FormulationOption,
     JsonOption,
     ModelOption,
     ReferenceOption,
@@ -20,39 +20,82 @@ from hodsim.cli.options import (
     check_file,
     check_folder,
     model_folder,
-    model_opener,
-    open_scene,
 )
 from hodsim.errors import InputError
-from hodsim.files import data_dir
 
 if TYPE_CHECKING:
-    from hodsim.comparison import Run
+    from hodsim.comparison import Cell, Run
     from hodsim.dynamics import Spec
-    from hodsim.scene import Scene
-    from hodsim.viewer import Curve
+    from hodsim.subspaces import Model
 
-_SUBSPACES = "pca-6,pca-12,pca-15,pca-20,quadratic-6,hod-6"
 _QUICK_STEPS = 60
 
 
 def compare(
     scenes: Annotated[
-        list[str] | None, typer.Argument(help="Scenes. [default: all shipped held-out ones]")
+        list[str] | None,
+        typer.Argument(
+            help="Scenes, or bodies (beam, torus, arm, or all that are trained) for all their "
+            "held-out loads. [default: beam]"
+        ),
     ] = None,
     subspaces: Annotated[
-        str, typer.Option("--subspaces", help="What to compare, with commas.")
-    ] = _SUBSPACES,
+        str | None,
+        typer.Option(
+            "--subspaces",
+            metavar="LIST",
+            help="What to compare, with commas; pca-4..20 is a range. [default: a few, with --out "
+            "all usual ones of the model]",
+        ),
+    ] = None,
+    loads: Annotated[
+        str | None,
+        typer.Option(
+            "--loads",
+            metavar="LIST",
+            help="Of held-out, factors such as 1.5x and 2x that scale those, and other (loads of "
+            "another kind). [default: the scenes as they are]",
+        ),
+    ] = None,
+    integrators: Annotated[
+        str | None,
+        typer.Option(
+            "--integrators", metavar="LIST", help="Of euler and bdf2. [default: the scene's]"
+        ),
+    ] = None,
+    formulations: Annotated[
+        str,
+        typer.Option(
+            "--formulations",
+            "--formulation",
+            metavar="LIST",
+            help="Reduced equations: incremental, lagrangian (with D^3), or both.",
+        ),
+    ] = "incremental",
     model: ModelOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder for report.json, error.png.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for report.html, results.json, results.csv, error.png and the runs done, "
+            "which the same command takes up again.",
+        ),
     ] = None,
     json: JsonOption = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes, of one thread each.")] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask",
+            metavar="ADDRESS",
+            help="A Dask scheduler whose workers do it, on a disk that all share.",
+        ),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help=f"One load of each kind, {_QUICK_STEPS} steps.")
     ] = False,
     reference: ReferenceOption = False,
-    formulation: FormulationOption = "incremental",
     ablate: Annotated[
         bool,
         typer.Option(
@@ -68,185 +111,111 @@ def compare(
     if out is not None:
         check_folder(out)
     check_file(json)
-    from hodsim.comparison import play
-    from hodsim.cubature import load_cubatures
-    from hodsim.dynamics import parse_specs
-    from hodsim.viewer import error_plot
+    began = time.perf_counter()
+    from hodsim.cli import compared, results
+    from hodsim.comparison import (
+        Store,
+        cases_of,
+        cells_of,
+        matches_of,
+        run_cells,
+        summary_of,
+    )
 
-    output.one_thread()
-    specs = parse_specs(subspaces, formulation, reference)
-    if all(spec.kind == "full" for spec in specs):
-        raise InputError("subspaces: expected at least one besides full, given none; name some")
-    opened = [open_scene(name) for name in scenes] if scenes else _held_out()
-    if quick:
-        opened = list({_kind(scene.name): scene for scene in reversed(opened)}.values())[::-1]
-    names = [scene.name for scene in opened]
-    if len(set(names)) != len(names):
-        raise InputError(f"scenes: expected different names, given {', '.join(names)}")
-    models = model_opener(model)
-    ranks = [models(scene).network.shape.rank for scene in opened]
-    if ablate and (subspaces != _SUBSPACES or formulation != "incremental" or reference):
+    forms = _listed(formulations) or []
+    if ablate and (subspaces is not None or forms != ["incremental"] or reference):
         raise InputError(
             "compare: --ablate compares HoD-Net in both formulations by the readable integrator; "
-            "leave out --subspaces, --formulation and --reference"
+            "leave out --subspaces, --formulations and --reference"
         )
+    specs_of: Callable[[Model], list[Spec]]
     if ablate:
-        specs = _ablation(ranks[0])
-    runs: list[Run] = []
-    curves: dict[str, dict[str, Curve]] = {}
+        specs_of = compared.ablation
+    elif subspaces is None and out is not None and not quick:
+        specs_of = compared.thorough(forms, reference)
+    else:
+        names = compared.names_in(compared.USUAL if subspaces is None else subspaces)
+        specs_of = compared.specs_for(names, forms, reference)
+    output.one_thread()
+    wanted = _listed(loads)
+    opened = compared.scenes_named(scenes, wanted)
+    cases = cases_of(
+        compared.one_of_each(opened) if quick else opened,
+        wanted or ("held-out", "other"),
+        _listed(integrators) or (),
+        _QUICK_STEPS if quick else None,
+    )
+    commit = results.commit()
+    cells, told = cells_of(cases, lambda scene: model_folder(scene, model), specs_of, solver)
+    store = None if out is None else Store(out / "cells", commit)
     with output.progress() as report:
-        for number, scene in enumerate(opened, 1):
-            where = f"{scene.name} ({number}/{len(opened)})"
-            p = play(
-                scene,
-                models(scene),
-                specs,
-                cubatures=load_cubatures(model_folder(scene, model))
-                if any(spec.compiled for spec in specs)
-                else {},
-                steps=min(_QUICK_STEPS, scene.time.steps) if quick else None,
-                solver=solver,
-                progress=output.prefixed(report, where),
-            )
-            runs += p.runs
-            curves[scene.name] = output.error_curves(p)
-    kinds = _by_kind(runs)
-    summary = {kind: _rows(group) for kind, group in kinds.items()}
+        runs = run_cells(cells, store, jobs, dask, solver, report)
+    if not any(run.steps for run in runs):
+        raise InputError(next((run.failure for run in runs if run.failure), "no step was taken"))
+    summary, matches = summary_of(runs), [] if ablate else matches_of(runs)
+    results.show([*told, *_failures(cells, runs)], runs, summary, matches)
+    options = {
+        "subspaces": subspaces,
+        "loads": loads,
+        "integrators": integrators,
+        "formulations": formulations,
+        "model": model,
+        "out": out,
+        "jobs": jobs,
+        "dask": dask,
+        "solver": solver,
+        "quick": quick,
+        "reference": reference,
+        "ablate": ablate,
+    }
+    header = {
+        "command": _command(scenes or [], options),
+        "commit": commit,
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - began, 1),
+        "jobs": jobs,
+        "dask": dask,
+        "left out": told,
+        **results.origins(cells),
+    }
     console = output.console()
-    for kind, rows in summary.items():
-        console.print(_table(kind, rows))
-        console.print()
-    if told := output.missing_cubatures(runs):
-        console.print(told, soft_wrap=True)
-    matches = {} if ablate else {kind: _matching_rank(rows) for kind, rows in summary.items()}
-    for kind, told in matches.items():
-        if told is not None:
-            console.print(f"{kind}: {told}")
-    whole = output.report_of("compare", opened, [model_folder(s, model) for s in opened], runs)
-    whole |= {"summary": summary, "matching_pca": matches}
-    if out is not None:
-        error_plot(out / "error.png", curves)
-        output.write_json(out / "report.json", whole)
-        console.print(f"wrote {out / 'report.json'}, {out / 'error.png'}", soft_wrap=True)
+    whole = {
+        "header": header,
+        "rows": [run.to_dict() for run in runs],
+        "summary": {"groups": summary, "matches": [match.to_dict() for match in matches]},
+    }
+    if out is not None and store is not None:
+        header["runs made at other commits"] = sum(
+            store.commit_of(cell) not in (None, commit) for cell in cells if cell.refusal is None
+        )
+        written = results.write_all(out, whole, cells, runs, store)
+        console.print("wrote " + ", ".join(map(str, written)), soft_wrap=True)
     if json is not None:
         output.write_json(json, whole)
         console.print(f"wrote {json}", soft_wrap=True)
 
 
-def _ablation(rank: int) -> tuple[Spec, ...]:
-    """HoD-Net in both forms, with all terms of Newton's matrix and with fewer."""
-    from hodsim.dynamics import Spec, Terms
-
-    return (
-        Spec("hod", rank, "incremental", reference=True),
-        Spec("hod", rank, "incremental", Terms(second=False, third=False)),
-        Spec("hod", rank, "lagrangian"),
-        Spec("hod", rank, "lagrangian", Terms(third=False)),
-        Spec("hod", rank, "lagrangian", Terms(second=False, third=False)),
-    )
-
-
-def _held_out() -> list[Scene]:
-    paths = sorted((data_dir("scenes") / "heldout").glob("*.toml"))
-    if not paths:
-        raise InputError("scenes: expected held-out scenes in this installation, found none")
-    return [open_scene(str(path)) for path in paths]
-
-
-def _kind(name: str) -> str:
-    """The kind of a scene: its name without a number at the end ("bend-3" is a "bend")."""
-    return re.sub(r"-\d+$", "", name)
-
-
-def _by_kind(runs: list[Run]) -> dict[str, list[Run]]:
-    kinds: dict[str, list[Run]] = {}
-    for run in runs:
-        kinds.setdefault(_kind(run.scene), []).append(run)
-    return kinds
-
-
-def _rows(runs: list[Run]) -> list[dict[str, Any]]:
-    """One line for each subspace: means over the loads of a kind, and the worst."""
-    rows = []
-    for label in dict.fromkeys(run.label for run in runs):
-        group = [run for run in runs if run.label == label]
-        position = _known([run.tip_position_error for run in group])
-        velocity = _known([run.tip_velocity_error for run in group])
-        rows.append(
-            {
-                "label": label,
-                "subspace": group[0].subspace,
-                "rank": group[0].rank,
-                "loads": len(group),
-                "stopped": sum(not run.converged for run in group),
-                "position_mean": fmean(position) if position else None,
-                "position_worst": max(position, default=None),
-                "velocity_mean": fmean(velocity) if velocity else None,
-                "velocity_worst": max(velocity, default=None),
-                **{
-                    name: fmean(values) if (values := _known(found)) else None
-                    for name, found in {
-                        "newton_iterations": [run.newton_iterations for run in group],
-                        "step_ms": [run.step_ms for run in group],
-                        "speedup": [run.speedup for run in group],
-                    }.items()
-                },
-            }
-        )
-    return rows
-
-
-def _known(values: list[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
-
-
-def _table(kind: str, rows: list[dict[str, Any]]) -> Table:
-    loads = rows[0]["loads"]
-    table = Table(
-        title=f"{kind}: tip errors over {loads} load{'s' if loads > 1 else ''}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
-    table.add_column("\nsubspace", min_width=11)
-    for name in (
-        "position\nmean",
-        "\nworst",
-        "velocity\nmean",
-        "\nworst",
-        "Newton\niter.",
-        "step\nms",
-        "\nspeed-up",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        full = row["subspace"] == "full"
-        errors = ("position_mean", "position_worst", "velocity_mean", "velocity_worst")
-        stopped = f" ({row['stopped']} of {loads} stopped)" if row["stopped"] else ""
-        table.add_row(
-            row["label"] + stopped,
-            *("-" if full else output.percent(row[name]) for name in errors),
-            output.number(row["newton_iterations"]),
-            output.number(row["step_ms"]),
-            "-" if row["speedup"] is None else f"{row['speedup']:.1f} x",
-        )
-    return table
-
-
-def _matching_rank(rows: list[dict[str, Any]]) -> str | None:
-    """Which of the PCA ranks compared is first as good as HoD-Net, by the mean tip error."""
-    hod = [
-        row
-        for row in rows
-        if row["subspace"] == "hod" and row["position_mean"] is not None and not row["stopped"]
-    ]
-    pca = sorted((row for row in rows if row["subspace"] == "pca"), key=lambda row: row["rank"])
-    if not hod or not pca:
+def _listed(text: str | None) -> list[str] | None:
+    """The parts of a list with commas, each once; None for none."""
+    if text is None:
         return None
-    best = hod[0]
-    for row in pca:
-        mean = row["position_mean"]
-        if mean is not None and not row["stopped"] and mean <= best["position_mean"]:
-            return f"{row['label']} is the first PCA to match {best['label']}"
-    return f"no PCA up to {pca[-1]['label']} matches {best['label']}"
+    return list(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+
+
+def _failures(cells: list[Cell], runs: list[Run]) -> list[str]:
+    """A line for each run that a crash or bad input kept from its first step."""
+    return [
+        f"{run.body}, {run.scene}, {run.load}, {run.label}: {run.failure}"
+        for cell, run in zip(cells, runs, strict=True)
+        if run.engine is None and cell.refusal is None
+    ]
+
+
+def _command(scenes: list[str], options: dict[str, Any]) -> str:
+    """The command with these options, without those left at their defaults."""
+    defaults = {"formulations": "incremental", "jobs": 1, "solver": "auto"}
+    words = ["hodsim", "compare", *scenes]
+    for name, value in options.items():
+        if value not in (None, False, defaults.get(name)):
+            words += [f"--{name}", *([] if value is True else [str(value)])]
+    return shlex.join(words)

@@ -120,8 +120,6 @@ def _row(p: Play, frames: list[int]) -> Row:
 
 
 def _title(label: str) -> str:
-    """A label as pictures write it."""
-    label = label.removesuffix(" reference")
-    written = {"full": "full space", "pca": "PCA", "hod": "HoD", "quadratic": "quadratic"}
-    kind, dash, rest = label.partition("-")
-    return written[kind] + dash + rest
+    from hodsim.viewer import body_title
+
+    return body_title(label.removesuffix(" reference"))

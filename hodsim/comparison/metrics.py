@@ -1,8 +1,10 @@
-"""How far a motion is from the full-space one: at the tip, over the body, and how far it went."""
+"""How far a motion is from the full-space one, how far it went, and what it keeps."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from hodsim.fem import Body
 
 
 def relative_rms(motion: np.ndarray, truth: np.ndarray, mass: np.ndarray | None = None) -> float:
@@ -34,6 +36,44 @@ def error_over_time(motion: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(((motion - truth[: len(motion)]) ** 2).mean(axis=1)) / size)
 
 
+def worst_vertex(motion: np.ndarray, truth: np.ndarray) -> float:
+    """Largest |motion - truth| of any vertex at any time over the largest |truth|.
+
+    Displacements [m] of the free degrees of freedom, shape (T + 1, 3k) each; nan where the truth
+    does not move at all.
+    """
+    size = _lengths(truth).max()
+    return float(_lengths(motion - truth).max() / size) if size > 0.0 else float("nan")
+
+
+def energies(body: Body, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Kinetic and elastic energy [J] together at each time, (T + 1,).
+
+    From displacements u [m] and velocities v [m/s] of the free degrees of freedom, (T + 1, n_dofs).
+    """
+    kinetic = 0.5 * np.einsum("tk,kt->t", v, body.mass @ v.T)
+    return np.asarray(kinetic + np.array([body.energy(pose) for pose in u]))
+
+
+def energy_error(motion: np.ndarray, truth: np.ndarray) -> float:
+    """Largest |E - E_full| over the times over the largest E_full [J], both (T + 1,)."""
+    size = truth.max()
+    return float(np.abs(motion - truth).max() / size) if size > 0.0 else float("nan")
+
+
+def volume_change(body: Body, u: np.ndarray) -> float:
+    """Largest |V / V_0 - 1| of the whole body over the times, from u [m], (T + 1, n_dofs).
+
+    Six times the volume is the sum of det[a b c] over the boundary's triangles (Gauss).
+    """
+    x = body.mesh.vertices + body.expand(np.concatenate([np.zeros((1, body.n_dofs)), u]))
+    # About its middle: far from the origin the sum would cancel.
+    x = x - x.mean(axis=1, keepdims=True)
+    a, b, c = (x[:, body.mesh.surface[:, k]] for k in range(3))
+    volumes = np.einsum("tij,tij->t", a, np.cross(b, c)) / 6.0
+    return float(np.abs(volumes[1:] / volumes[0] - 1.0).max())
+
+
 def travel(u: np.ndarray) -> np.ndarray:
     """Distance [m] of the centroid from rest at each time, (T + 1,), from u [m] (T + 1, 3k)."""
     return np.asarray(np.linalg.norm(u.reshape(len(u), -1, 3).mean(axis=1), axis=1))
@@ -58,3 +98,8 @@ def turn(rest: np.ndarray, u: np.ndarray, axis: int = 0) -> np.ndarray:
     crossed = (r[:, 0] * s[..., 1] - r[:, 1] * s[..., 0]).sum(axis=1)
     dotted = (r * s).sum(axis=(1, 2))
     return np.asarray(np.degrees(np.unwrap(np.arctan2(crossed, dotted))))
+
+
+def _lengths(u: np.ndarray) -> np.ndarray:
+    """Length of each vertex's vector, (T + 1, k), of vectors (T + 1, 3k)."""
+    return np.asarray(np.linalg.norm(u.reshape(len(u), -1, 3), axis=2))

@@ -3,79 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from hodsim.comparison.metrics import error_over_time, relative_rms, travel
+from hodsim.comparison.measure import HELD_OUT, Reference, Run, measure, reference_of, refused
+from hodsim.comparison.metrics import error_over_time, travel
 from hodsim.cubature import Cubature
-from hodsim.dynamics import Setup, Spec, Trajectory, setup_of, simulate
-from hodsim.fem import Body, body_of, dofs_of, tip_vertices
+from hodsim.dynamics import Integrator, Setup, Spec, Trajectory, setup_of, simulate
+from hodsim.errors import ConvergenceError, InputError
+from hodsim.fem import body_of, dofs_of, tip_vertices
 from hodsim.mesh import TetMesh
 from hodsim.scene import Scene
+from hodsim.session import Driven, Recording, Replay
 from hodsim.subspaces import Model
 
 FULL = Spec("full")
 Progress = Callable[[str, int, int], None]  # label of the run, steps done, steps in all
 
-
-@dataclass(frozen=True)
-class Run:
-    """One motion, as reports give it. Errors and speed-up are against full space.
-
-    Attributes
-    ----------
-    scene, subspace, rank
-        What was run; `subspace` is "full", "pca", "quadratic" or "hod", `rank` None for full.
-    tip_position_error, tip_velocity_error
-        RMS over steps and tip vertices of the difference to full space over the RMS of the
-        full-space motion: 0.01 is 1 %. None where the run or its reference stopped early.
-    step_ms
-        Median wall time of a step [ms], one thread; None where no step was taken.
-    speedup
-        Median full-space step time over this one's.
-    newton_iterations
-        Mean over the steps.
-    converged
-        Whether every step converged; where not, the run stopped and `failure` says why.
-    label, formulation, terms, solver, integrator
-        How: terms of Newton's matrix kept, sparse solver ("dense" in a subspace), time scheme.
-    engine, tets
-        "full", "compiled" or "reference", and how many tets give the elastic forces.
-    steps, step, dofs
-        Steps taken, their length [s], coordinates solved for.
-    position_error, velocity_error
-        As for the tip, but over all vertices, weighted by mass.
-    """
-
-    scene: str
-    subspace: str
-    rank: int | None
-    tip_position_error: float | None
-    tip_velocity_error: float | None
-    step_ms: float | None
-    speedup: float | None
-    newton_iterations: float | None
-    converged: bool
-    failure: str | None
-    label: str
-    formulation: str | None
-    terms: tuple[str, ...]
-    solver: str
-    integrator: str
-    steps: int
-    step: float
-    dofs: int
-    position_error: float | None
-    velocity_error: float | None
-    max_newton_iterations: int | None
-    engine: str
-    tets: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
-        return asdict(self)
+# What one subspace may come to grief by without taking the others with it: input, Newton's method,
+# and numbers out of range where a basis is poor.
+_REFUSED = (InputError, ConvergenceError, ArithmeticError, np.linalg.LinAlgError)
 
 
 @dataclass(frozen=True)
@@ -96,6 +44,11 @@ class Play:
     def tip_dofs(self) -> np.ndarray:
         """Free degrees of freedom of the tip vertices, shape (3k,)."""
         return dofs_of(self.free_vertices, self.tip)
+
+    @property
+    def times(self) -> np.ndarray:
+        """Simulated times [s] of the longest run, shape (T + 1,)."""
+        return max((motion.times for motion in self.trajectories.values()), key=len)
 
     def positions(self, label: str, frames: Sequence[int] | np.ndarray) -> np.ndarray:
         """Positions [m] of all vertices at some frames of a run, shape (k, n_vertices, 3).
@@ -134,89 +87,74 @@ def play(
     cubatures: Mapping[str, Cubature] | None = None,
     steps: int | None = None,
     solver: str = "auto",
+    load: str = HELD_OUT,
+    on_refusal: str = "raise",
+    recording: Recording | None = None,
     progress: Progress | None = None,
 ) -> Play:
     """Simulate a scene in full space and in each of `specs`, and compare.
 
     Full space is always run, first, as the reference. A run whose Newton's method fails ends
     there and is reported with `converged` false. `steps` replaces the scene's own number;
-    `cubatures` go by the labels of their subspaces, and one without any evaluates all tets.
+    `cubatures` go by the labels of their subspaces, and one without any evaluates all tets. `load`
+    says where the load is from, for reports. A spec that cannot be set up raises, or with
+    `on_refusal="tell"` is a run of no steps whose `failure` says why, and the rest go on. With a
+    `recording` of a live session every body goes through what was done there, as many steps as it
+    has unless `steps` says otherwise; steps that do not converge hold a body still, as there.
 
     Raises
     ------
     InputError
         The scene cannot be built, the model is for another body, has not the rank, or is missing.
     """
+    if on_refusal not in ("raise", "tell"):
+        raise InputError(f"on_refusal: expected raise or tell, given {on_refusal!r}; choose one")
     body = body_of(scene)
     reduced = [spec for spec in dict.fromkeys(specs) if spec.kind != "full"]
     if model is not None:
         model.check(body)
-    total = scene.time.steps if steps is None else steps
-    setups = {
-        spec: setup_of(scene, body, spec, model, cubatures, solver) for spec in (FULL, *reduced)
-    }
+    if steps is None:
+        steps = scene.time.steps if recording is None else recording.steps
+    setups: dict[Spec, Setup | str] = {}
+    for spec in (FULL, *reduced):
+        try:
+            setups[spec] = setup_of(scene, body, spec, model, cubatures, solver)
+        except _REFUSED as error:
+            if on_refusal == "raise" or spec == FULL:
+                raise
+            setups[spec] = " ".join(str(error).split())
     motions: dict[str, Trajectory] = {}
-    runs = []
+    runs: list[Run] = []
+    reference: Reference | None = None
     for spec, setup in setups.items():
-        told = None if progress is None else _told(progress, spec.label, total)
-        motions[spec.label] = simulate(
-            setup.integrator, total, basis=setup.basis, on_failure="stop", progress=told
-        )
-        runs.append(_measure(scene, body, spec, setup, motions))
+        if isinstance(setup, str):
+            runs.append(refused(scene, spec, setup, load))
+            continue
+        told = None if progress is None else _told(progress, spec.label, steps)
+        try:
+            integrator: Integrator = setup.integrator
+            if recording is not None:
+                driven = Driven(scene, body, spec, model, cubatures, solver)
+                integrator = Replay(driven, recording)
+            motion = simulate(
+                integrator,
+                steps,
+                basis=setup.basis,
+                on_failure="stop" if recording is None else "hold",
+                progress=told,
+            )
+        except _REFUSED as error:
+            if on_refusal == "raise" or spec == FULL:
+                raise
+            runs.append(refused(scene, spec, " ".join(str(error).split()), load))
+            continue
+        reference = reference or reference_of(body, motion)
+        motions[spec.label] = motion
+        trained = model if spec.kind != "full" else None
+        seconds = None if trained is None else trained.training_seconds(spec.kind, spec.rank)
+        runs.append(measure(scene, body, spec, setup, motion, reference, load, seconds))
     return Play(scene, body.mesh, body.free_vertices, tip_vertices(body), tuple(runs), motions)
 
 
 def _told(progress: Progress, label: str, total: int) -> Callable[[int], None]:
     return lambda k: progress(label, k, total)
-
-
-def _measure(
-    scene: Scene,
-    body: Body,
-    spec: Spec,
-    setup: Setup,
-    motions: Mapping[str, Trajectory],
-) -> Run:
-    full, mine = motions[FULL.label], motions[spec.label]
-    tip = dofs_of(body.free_vertices, tip_vertices(body))
-    mass = np.asarray(body.mass.sum(axis=1)).ravel()
-    errors: list[float | None] = [None] * 4
-    if full.converged and mine.converged:
-        found = (
-            relative_rms(mine.displacements(tip), full.displacements(tip)),
-            relative_rms(mine.velocities(tip), full.velocities(tip)),
-            relative_rms(mine.displacements(), full.displacements(), mass),
-            relative_rms(mine.velocities(), full.velocities(), mass),
-        )
-        errors = [x if np.isfinite(x) else None for x in found]
-    taken = len(mine.step_ms)
-    step_ms = float(np.median(mine.step_ms)) if taken else None
-    full_ms = float(np.median(full.step_ms)) if len(full.step_ms) else None
-    reduced = setup.subspace is not None
-    kept = tuple(k for k in ("second", "third") if getattr(spec.terms, k))
-    rank = None if setup.subspace is None else setup.subspace.rank
-    return Run(
-        scene=scene.name,
-        subspace=spec.kind,
-        rank=rank,
-        tip_position_error=errors[0],
-        tip_velocity_error=errors[1],
-        step_ms=step_ms,
-        speedup=full_ms / step_ms if full_ms and step_ms else None,
-        newton_iterations=float(np.mean(mine.iterations)) if taken else None,
-        converged=mine.converged,
-        failure=mine.failure,
-        label=spec.label,
-        formulation=spec.formulation if reduced else None,
-        terms=kept if reduced else (),
-        solver=setup.solver,
-        integrator=scene.time.integrator,
-        steps=taken,
-        step=scene.time.step,
-        dofs=rank or body.n_dofs,
-        position_error=errors[2],
-        velocity_error=errors[3],
-        max_newton_iterations=int(mine.iterations.max()) if taken else None,
-        engine=setup.engine,
-        tets=setup.tets,
-    )

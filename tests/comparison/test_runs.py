@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hodsim.comparison import play, runs
+from hodsim.comparison import Run, play, runs
 from hodsim.comparison.runs import FULL, Play
 from hodsim.dynamics import parse_specs
 from hodsim.errors import InputError
@@ -68,6 +69,8 @@ def test_full_space_comes_first_and_once(small: tuple[Scene, Model, Play]) -> No
     assert [run.label for run in p.runs] == ["full", f"pca-{n}", "pca-2"]
     full = p.runs[0]
     assert (full.tip_position_error, full.speedup, full.rank) == (0.0, 1.0, None)
+    assert (full.worst_vertex_error, full.energy_error) == (0.0, 0.0)
+    assert full.volume_change == full.full_volume_change > 0.0
     assert full.solver in ("pardiso", "superlu")
 
 
@@ -75,9 +78,18 @@ def test_a_complete_basis_repeats_full_space(small: tuple[Scene, Model, Play]) -
     _, _, p = small
     _, complete, poor = p.runs
     # Newton leaves 1e-11 of the forces a step; 12 steps and the softest modes enlarge that.
-    for name in ("tip_position_error", "tip_velocity_error", "position_error", "velocity_error"):
+    for name in (
+        "tip_position_error",
+        "tip_velocity_error",
+        "position_error",
+        "velocity_error",
+        "worst_vertex_error",
+        "energy_error",
+    ):
         assert getattr(complete, name) < 1e-7
         assert getattr(poor, name) > 0.1
+    assert complete.volume_change == pytest.approx(complete.full_volume_change, rel=1e-5)
+    assert poor.full_volume_change == complete.full_volume_change != poor.volume_change
     assert complete.newton_iterations == pytest.approx(p.runs[0].newton_iterations, abs=0.2)
 
 
@@ -91,6 +103,43 @@ def test_reported_errors_are_those_of_the_motions(small: tuple[Scene, Model, Pla
     assert np.sqrt((p.tip_error("pca-2") ** 2).mean()) == pytest.approx(expected)
     assert p.tip_travel().max() == pytest.approx(np.linalg.norm(moved.mean(axis=1), axis=1).max())
     assert p.peak() == np.argmax((moved**2).sum(axis=(1, 2)))
+
+
+def test_a_run_survives_json(small: tuple[Scene, Model, Play]) -> None:
+    _, _, p = small
+    for run in p.runs:
+        assert Run.from_dict(json.loads(json.dumps(run.to_dict(), allow_nan=False))) == run
+    with pytest.raises(TypeError):
+        Run.from_dict({**p.runs[0].to_dict(), "colour": "red"})
+
+
+def test_rows_say_what_they_belong_to(small: tuple[Scene, Model, Play]) -> None:
+    scene, model, p = small
+    told = p.runs[2]
+    assert (told.body, told.family, told.load) == ("beam-3x1x1", "small", "held-out")
+    assert (told.integrator, told.reference) == ("euler", False)
+    assert np.array(told.error_over_time) == pytest.approx(p.tip_error("pca-2"), rel=1e-3)
+    assert p.runs[0].error_over_time is None
+    other = play(replace(scene, name="pull-3"), model, parse_specs("pca-2"), steps=2, load="2x")
+    assert (other.runs[1].family, other.runs[1].load) == ("pull", "2x")
+    assert other.runs[1].error_over_time is None
+
+
+def test_a_rank_that_is_not_there_is_told_and_the_rest_goes_on(
+    small: tuple[Scene, Model, Play],
+) -> None:
+    scene, model, p = small
+    specs = parse_specs("pca-9999,pca-2")
+    with pytest.raises(InputError, match="expected 1 to"):
+        play(scene, model, specs)
+    told = play(scene, model, specs, on_refusal="tell")
+    _, refused, other = told.runs
+    assert (refused.label, refused.converged, refused.steps) == ("pca-9999", False, 0)
+    assert "expected 1 to" in refused.failure
+    assert refused.tip_position_error is refused.step_ms is refused.tets is None
+    assert other.tip_position_error == p.runs[2].tip_position_error
+    with pytest.raises(InputError, match="on_refusal"):
+        play(scene, model, specs, on_refusal="hide")
 
 
 def test_times_are_medians(small: tuple[Scene, Model, Play]) -> None:

@@ -1,0 +1,176 @@
+"""Cells of a comparison, one run each, and the folder that keeps those done."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from hodsim.comparison.cases import Case
+from hodsim.comparison.library import Library
+from hodsim.comparison.measure import Run, body_name
+from hodsim.comparison.runs import FULL
+from hodsim.dynamics import Spec
+from hodsim.errors import InputError
+from hodsim.files import atomic
+from hodsim.scene import Scene
+from hodsim.subspaces import Model
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a comparison: a case in full space or in a subspace.
+
+    `folder` is the model's, `body` the name of the body in reports, `key` the digest of all that
+    decides the run. `refusal` says why it cannot be made, where that is known beforehand.
+    """
+
+    case: Case
+    folder: Path
+    spec: Spec
+    body: str
+    key: str
+    refusal: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What files of this run are called."""
+        scene = self.case.scene
+        integrator = scene.time.integrator.removeprefix("implicit-")
+        told = f"{self.body}-{scene.name}-{self.case.load}-{integrator}-{self.spec.label}"
+        return f"{re.sub(r'[^A-Za-z0-9.]+', '-', told).strip('-.')[:120]}-{self.key[:12]}"
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The frame at which a run is farthest from full space at the tip.
+
+    `error` is the tip's there, as in `Run.error_over_time`; `full` and `reduced` are positions [m]
+    of all vertices, (n_vertices, 3) float32.
+    """
+
+    frame: int
+    error: float
+    full: np.ndarray
+    reduced: np.ndarray
+
+
+def cells_of(
+    cases: Iterable[Case],
+    folder_of: Callable[[Scene], Path],
+    specs_of: Callable[[Model], Sequence[Spec]],
+    solver: str = "auto",
+) -> tuple[list[Cell], list[str]]:
+    """The cells of cases, each case's in the order of its specs after full space.
+
+    A case that cannot be played, as its model is missing or of another body, is left out, and the
+    second value says so, a line for each reason; a case given twice counts once. Raises
+    `InputError`, one of the reasons, where nothing is left to compare.
+    """
+    library = Library()
+    cells: list[Cell] = []
+    told: dict[str, None] = {}
+    left_out: dict[str, list[str]] = {}
+    origins: dict[str, list[str]] = {}
+    why_none = "scenes: expected some to compare in, given none"
+    for case in cases:
+        scene = case.scene
+        try:
+            folder = folder_of(scene).absolute()
+            library.check(scene, folder)
+        except InputError as error:
+            left_out.setdefault(str(error), []).append(scene.name)
+            why_none = str(error)
+            continue
+        name = body_name(scene.mesh)
+        known, origin = origins.setdefault(name, []), library.origin(scene)
+        if origin not in known:
+            known.append(origin)
+            if len(known) > 1:
+                told[f"{name}: several bodies; {scene.name} is of {name} ({len(known)})"] = None
+        number = known.index(origin)
+        body = name if number == 0 else f"{name} ({number + 1})"
+        model = library.model(folder)
+        for spec in dict.fromkeys((FULL, *specs_of(model))):
+            why = None if spec == FULL else _refusal(model, spec)
+            if why is not None:
+                told[f"{body}: {spec.label}: {why}"] = None
+                why_none = why
+            cells.append(
+                Cell(case, folder, spec, body, library.key(case, spec, folder, solver), why)
+            )
+    unique = list({(cell.key, cell.folder, cell.spec): cell for cell in cells}.values())
+    if all(cell.refusal is not None for cell in unique if cell.spec != FULL):
+        raise InputError(why_none)
+    return unique, [*map(_left_out, left_out.items()), *told]
+
+
+def _left_out(reason: tuple[str, list[str]]) -> str:
+    why, names = reason
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}: left out: {why}"
+
+
+def _refusal(model: Model, spec: Spec) -> str | None:
+    try:
+        model.subspace(spec.kind, spec.rank)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+class Store:
+    """A folder with a JSON file for each run done, and its worst frame beside it for some.
+
+    Every file is written in one move, so that a comparison stopped at any time leaves whole ones.
+    """
+
+    def __init__(self, folder: str | Path, commit: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.commit = commit
+
+    def read(self, cell: Cell) -> Run | None:
+        """The run of a cell; None where there is none of the same key, or it cannot be read."""
+        try:
+            told = json.loads((self.folder / f"{cell.name}.json").read_text(encoding="utf-8"))
+            return Run.from_dict(told["run"]) if told["key"] == cell.key else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def write(self, cell: Cell, run: Run, worst: Worst | None = None) -> None:
+        """Keep a run; the worst frame goes first, so that a run that is there has its frame."""
+        if worst is not None:
+            arrays = {"full": worst.full, "reduced": worst.reduced}
+            facts = {"label": run.label, "scene": run.scene, "body": cell.body}
+            facts |= {"frame": str(worst.frame), "error": f"{worst.error:.6g}"}
+            with atomic(self.folder / f"{cell.name}.safetensors") as path:
+                safetensors.numpy.save_file(arrays, path, facts)
+        told = {"key": cell.key, "commit": self.commit, "run": run.to_dict()}
+        with atomic(self.folder / f"{cell.name}.json") as path:
+            path.write_text(json.dumps(told, allow_nan=False) + "\n", encoding="utf-8")
+
+    def commit_of(self, cell: Cell) -> str | None:
+        """The commit with which a stored run was made, where it is known."""
+        try:
+            told = json.loads((self.folder / f"{cell.name}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        commit: str | None = told.get("commit")
+        return commit
+
+    def worst(self, cell: Cell) -> Worst | None:
+        """The worst frame of a cell, where one is kept and can be read."""
+        path = self.folder / f"{cell.name}.safetensors"
+        try:
+            with safetensors.safe_open(path, "np") as file:
+                facts = file.metadata()
+                full, reduced = (file.get_tensor(name) for name in ("full", "reduced"))
+                return Worst(int(facts["frame"]), float(facts["error"]), full, reduced)
+        except (OSError, ValueError, TypeError, KeyError, safetensors.SafetensorError):
+            return None
