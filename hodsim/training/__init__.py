@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hodsim.training.fit import FitOptions, fit, pose_weights
+from hodsim.training.errors import pose_weights
+from hodsim.training.fit import fit
+from hodsim.training.options import FitOptions
 from hodsim.training.peers import Poses, fit_peer, reconstruction_error
 from hodsim.training.reach import add_reach
 from hodsim.training.run import TrainOptions, train

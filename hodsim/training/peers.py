@@ -29,7 +29,9 @@ from hodsim.subspaces import (
     peer_name,
     save_peer,
 )
-from hodsim.training.fit import FitOptions, fit, pose_weights
+from hodsim.training.errors import pose_weights
+from hodsim.training.fit import fit
+from hodsim.training.options import FitOptions
 
 _BLOCK = 4096
 

@@ -27,7 +27,9 @@ from hodsim.subspaces import (
     save_covers,
     save_model,
 )
-from hodsim.training.fit import FitOptions, fit, relative_error
+from hodsim.training.errors import relative_error
+from hodsim.training.fit import fit
+from hodsim.training.options import FitOptions
 from hodsim.training.peers import fit_linear_peers, reconstruction_error
 from hodsim.training.reach import cover_poses
 from hodsim.training.split import held_out_of
