@@ -102,7 +102,7 @@ def thorough(formulations: Sequence[str], reference: bool) -> Callable[[Model], 
             label
             for label in model.labels()
             for kind, _, rank in [label.partition("-")]
-            if kind not in NESTED or int(rank) in (own, *PCA_RANKS)
+            if kind not in ("pca", *NESTED) or int(rank) in (own, *PCA_RANKS)
         ]
         return specs_for(names, formulations, reference)(model)
 

@@ -133,6 +133,7 @@ def show(
 ) -> None:
     """Print what was left out, a table for each group, and the ranks that match."""
     from hodsim.comparison import grouped
+    from hodsim.subspaces import NESTED
 
     console = output.console()
     for line in told:
@@ -145,9 +146,11 @@ def show(
         console.print()
     if warned := output.missing_cubatures(runs):
         console.print(warned, soft_wrap=True)
-    if matches:
+    # Others have a rank or two: the tables above show them.
+    ranked = [match for match in matches if match.method in ("pca", *NESTED)]
+    if ranked:
         console.print("Rank from which on a method matches HoD-Net, by tip position / velocity:")
-        console.print(matches_table(matches, several))
+        console.print(matches_table(ranked, several))
 
 
 def write_all(
