@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hodsim.cli import output
 from hodsim.cli.options import open_scene
 from hodsim.errors import InputError
+from hodsim.files import data_dir
 
 if TYPE_CHECKING:
     from hodsim.fem import Body
@@ -20,19 +21,23 @@ if TYPE_CHECKING:
 
 
 def scenes_of(model: Model, folder: Path) -> list[Scene]:
-    """The shipped scenes that a model's card names."""
+    """The shipped scenes of the model's body that its card names: "bend", or "torus/bend"."""
+    from hodsim.fem import body_of
+    from hodsim.snapshots import origin_of
+
     names = model.card.get("scenes")
-    scenes = []
-    try:
-        scenes = [open_scene(str(name)) for name in names] if isinstance(names, list) else []
-    except InputError:
-        scenes = []
-    if not scenes:
-        raise InputError(
-            f"scenes: expected those that {folder} was trained on, given none, and its card names "
-            "no shipped ones; name their files"
-        )
-    return scenes
+    names = [str(name) for name in names] if isinstance(names, list) else []
+    for place in ("", *sorted(f"{p.name}/" for p in data_dir("scenes").iterdir() if p.is_dir())):
+        try:
+            scenes = [open_scene(place + name) for name in names]
+        except InputError:
+            continue
+        if scenes and origin_of(body_of(scenes[0])) == model.card["origin"]:
+            return scenes
+    raise InputError(
+        f"scenes: expected those that {folder} was trained on, given none, and its card names "
+        "no shipped ones; name their files"
+    )
 
 
 def seed_of(model: Model) -> int:

@@ -13,8 +13,10 @@ import torch
 from small import SCENE, Run
 
 from hodsim import load_model
+from hodsim.cli.motions import scenes_of
 from hodsim.cubature import load_cubatures
 from hodsim.fem import body_of
+from hodsim.files import data_dir
 from hodsim.networks import HoDNet, Shape
 from hodsim.sampling import make_snapshots
 from hodsim.scene import read_scene
@@ -208,3 +210,12 @@ def test_what_cannot_be_used(run: Run, home: Path) -> None:
         assert (code, out) == (2, "")
         assert told in err
         assert err.count("\n") == 1
+
+
+def test_scenes_of_a_card_are_those_of_its_body() -> None:
+    """The beam, the torus and the arm all have a scene "bend"."""
+    folder = data_dir("trained_models") / "torus"
+    found = scenes_of(load_model(folder), folder)
+    assert [scene.path for scene in found] == [
+        data_dir("scenes") / "torus" / f"{name}.toml" for name in ("bend", "twist", "swing")
+    ]
