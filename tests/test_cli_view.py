@@ -5,6 +5,7 @@ Needs libegl1 and what comes with it, as `hodsim view --picture` does.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +79,7 @@ def until(done: Callable[[], object], what: str) -> None:
         (("{scene}", "--subspaces", "pac-2"), "expected one of full, hod"),
         (("{tmp}/none.toml", "--picture", "{tmp}/a.png"), "expected a scene file"),
         (("nosuch", "--picture", "{tmp}/a.png"), "expected a scene file"),
-        (("{bare}", "--subspaces", "hod-2", "--picture", "{tmp}/a.png"), "names no model"),
+        (("{bare}", "--subspaces", "hod-2", "--picture", "{tmp}/a.png"), "has no trained model"),
         (("{scene}", "--subspaces", "pca-9", "--picture", "{tmp}/a.png"), "given pca-9"),
         (("{scene}", "--model", "{tmp}", "--picture", "{tmp}/a.png"), "expected a model's folder"),
         (("{scene}", "--picture", "{tmp}/a.jpg"), "a name that ends in .png"),
@@ -292,3 +294,34 @@ def test_recordings_that_cannot_be_played(
     arguments = ("simulate", played, "--subspace", subspace, "--inputs", path, "--out", out)
     refused(run(*arguments), told)
     assert set(tmp_path.rglob("*")) == before
+
+
+class Dying(Session):
+    """A session whose process is killed as soon as it has begun."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        assert self.process_id is not None
+        os.kill(self.process_id, signal.SIGKILL)
+
+
+def test_a_simulation_that_dies_is_told(
+    run: Run, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hodsim.session.Session", Dying)
+    refused(run("view", scene, "--picture", tmp_path / "a.png"), "process has ended (exit code -9)")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_full_space_is_shown_where_no_model_is_there_yet(
+    run: Run, scene: Path, tmp_path: Path
+) -> None:
+    path = scene.parent / "untrained.toml"
+    path.write_text(SCENE.replace('model = "model"', 'model = "not-there"'))
+    out = tmp_path / "a.png"
+    options = ("--picture", out, "--seconds", "0.2", "--json", tmp_path / "a.json")
+    code, _, err = run("view", path, *options)
+    assert (code, err) == (0, "")
+    assert list(json.loads((tmp_path / "a.json").read_text())["bodies"]) == ["full"]
+    asked = run("view", path, "--subspaces", "pca-2", *options)
+    refused(asked, "has no trained model, given pca-2")

@@ -113,13 +113,22 @@ def view(
             run_window(presenter, seconds=end)
         else:
             end = _PICTURE if end is None else end
-            while len(session.lanes) < len(session.chosen):
+            wanted = session.chosen
+            while len(session.lanes) < len(wanted):
+                _check(session, wanted)
                 time.sleep(0.02)
                 session.poll()
             run_window(presenter, headless=True, seconds=end, save=picture)
+        _check(session)
         if json is not None:
             output.write_json(json, _report(session, time.monotonic() - began))
             print(f"wrote {json}")
+
+
+def _check(session: Session, wanted: tuple[str, ...] = ()) -> None:
+    """Raise `InputError` where the simulation has died, or lost a body that was wanted."""
+    if session.ended or not set(wanted) <= set(session.chosen):
+        raise InputError(f"view: {session.status().note}")
 
 
 def _report(session: Session, seconds: float) -> dict[str, Any]:

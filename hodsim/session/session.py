@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import numpy as np
 from hodsim.dynamics import Spring
 from hodsim.errors import InputError
 from hodsim.fem import body_of
+from hodsim.networks.checkpoint import CARD
 from hodsim.scene import Damping, TimeSpec, read_scene
 from hodsim.session.frames import Frame, LaneInfo, LaneStatus, Status
 from hodsim.session.inputs import (
@@ -35,6 +37,7 @@ from hodsim.session.ring import Ring
 
 _PATIENCE: Final = 60.0  # s, for a process to start
 _ANSWER: Final = 5.0  # s, for a recording to come
+_LASTS: Final = 6.0  # s, for which a word on what has just happened is of use
 _NO_ANSWER: Final = "recording: the simulation did not answer; try again"
 
 
@@ -74,7 +77,8 @@ class Session:
     ) -> None:
         self._paths, self._model, self._solver = dict(scenes), model, solver
         self._wanted = labels
-        self._told = ""
+        self._told = ""  # stays until another scene or a reset
+        self._said, self._said_at = "", -math.inf
         self._run = 0  # resets of this scene: frames of earlier runs are no longer shown
         self.available: tuple[str, ...] = ()
         self.chosen: tuple[str, ...] = ()
@@ -115,6 +119,11 @@ class Session:
         """The number of the simulation's process."""
         return self._link.process_id
 
+    @property
+    def ended(self) -> bool:
+        """Whether the simulation's process is gone; `status` says so, too."""
+        return self._link.ended
+
     def poll(self) -> None:
         """Take up what the simulation said."""
         for what, rest in self._link.heard():
@@ -132,8 +141,8 @@ class Session:
                     f"bodies: expected what the model of scene {self.scene_name} offers (full, and "
                     f"{self.available[1]} to {self.available[-1]}), given {', '.join(unknown)}"
                     if rank
-                    else f"bodies: scene {self.scene_name} names no model, given "
-                    f"{', '.join(unknown)}; use --model"
+                    else f"bodies: scene {self.scene_name} has no trained model, given "
+                    f"{', '.join(unknown)}; train one, or use --model"
                 )
             self.choose(tuple(x for x in labels if x in self.available) or ("full",))
             self.play()
@@ -151,7 +160,7 @@ class Session:
             self.chosen = tuple(x for x in self.chosen if x != rest[0])
             self._told = f"{rest[0]}: {rest[1]}"
         else:
-            self._told = rest[0]
+            self._said, self._said_at = rest[0], time.monotonic()
 
     def latest(self, label: str) -> Frame | None:
         """The last frame of a body since the last reset."""
@@ -173,7 +182,7 @@ class Session:
 
     def status(self) -> Status:
         """The clock, and how each body keeps up."""
-        (playing, step, t, rate, together), rows = self._link.board()
+        (playing, step, t, _, _), rows = self._link.board()
         now, lanes = time.monotonic(), {}
         for label in self.lanes:
             mine, at, taken = rows[self._ready[label][2]]
@@ -185,12 +194,14 @@ class Session:
             span = now - pace[0][0]
             speed = (taken - pace[0][1]) / span if span > 0.05 else 0.0
             lanes[label] = LaneStatus(int(mine), max(0.0, t - at), max(0.0, speed))
-        ended, told = self._link.ended, self._told
-        if ended:
+        told = self._told
+        if self.ended:
             code = self._link.exit_code
             told = f"the simulation process has ended (exit code {code}); start hodsim again"
-        playing = bool(playing) and not ended
-        return Status(playing, int(step), t, rate, bool(together), lanes, told)
+        elif now - self._said_at < _LASTS:
+            told = "; ".join(x for x in (told, self._said) if x)
+        playing = bool(playing) and not self.ended
+        return Status(playing, int(step), t, self._rate, self._together, lanes, told)
 
     # ------------------------------------------------------------------------------ what is done
     def open(self, name: str) -> None:
@@ -204,7 +215,11 @@ class Session:
         self.available, self.chosen, self._ready, self._paces = (), (), {}, {}
         self._run, self._asked, self._recording = 0, 0, None
         self._rate, self._together, self._told = 1.0, False, ""
+        self._said, self._said_at = "", -math.inf
         folder = self._model or scene.model
+        if folder is not None and self._model is None and not (folder / CARD).is_file():
+            self._told = f"no trained model at {folder}: full space alone"
+            folder = None
         self._link.open(self._paths[name], folder, self._solver, body.n_dofs)
 
     def choose(self, labels: tuple[str, ...]) -> None:
@@ -234,7 +249,7 @@ class Session:
 
     def reset(self) -> None:
         """Back to rest at t = 0; settings are the scene's again."""
-        self.settings, self._told = settings_of(self.scene), ""
+        self.settings, self._told, self._said = settings_of(self.scene), "", ""
         self._run += 1
         self._link.send("reset")
 

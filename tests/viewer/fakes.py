@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class FakePresenter:
         self.labels, self.echo = labels, echo
         self.events: list[tuple[Any, ...]] = []
         self.pictures = 0
+        self.folder = Path()
         self.playing = True
         self.bend = 0.2  # m, of the tip
         self.held: dict[str, tuple[str, int, np.ndarray]] = {}

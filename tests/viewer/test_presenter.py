@@ -604,8 +604,8 @@ def test_another_scene_starts_anew(session: FakeSession) -> None:
     presenter = made(session)
     presenter.picture()
     presenter.grab("full", int(session.body.free_vertices[0]))
-    presenter.choose("scene", "swing")
     session.settings = replace(session.settings, time_step=0.004)
+    presenter.choose("scene", "swing")
     session.make_all(2)
     picture = presenter.picture()
     assert len(picture.bodies[0].positions) == 514

@@ -145,6 +145,8 @@ class Page:
 
     async def _looked(self, camera: Any) -> None:
         """Panels come after the scene and windows change: who has not moved yet sees all again."""
+        if camera.client.client_id not in self._stands:
+            return  # gone meanwhile
         eye, aspect = self._stands[camera.client.client_id]
         if camera.aspect != aspect and np.allclose(camera.position, eye, rtol=1e-4):
             self._centre(camera.client)

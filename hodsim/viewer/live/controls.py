@@ -53,24 +53,28 @@ class Controls:
 
     def adopt(self) -> None:
         """Take up what is in force: at the start, and after another scene has come."""
-        session, settings, status = self._session, self._session.settings, self._session.status()
+        status = self._session.status()
+        self._stiffness = default_stiffness(self._session.body)
+        self._values = {"stiffness": self._stiffness, "speed": float(status.rate)}
+        self.adopt_settings()
+        self._together = bool(status.together)
+        self._bodies: tuple[str, ...] | None = None  # the user's choice; None: as they come
+
+    def adopt_settings(self) -> None:
+        """Take up what the simulation's settings are: a reset makes them the scene's."""
+        settings = self._session.settings
         g = np.asarray(settings.gravity, dtype=np.float64)
         size = float(np.linalg.norm(g))
         # Without gravity the sliders point down, where it will be wanted.
         up = float(np.clip(g[2] / size, -1.0, 1.0)) if size else -1.0
-        self._stiffness = default_stiffness(session.body)
-        self._values = {
-            "stiffness": self._stiffness,
+        self._values |= {
             "gravity": size,
             "azimuth": float(np.degrees(np.arctan2(g[1], g[0]))),
             "elevation": float(np.degrees(np.arcsin(up))),
             "damping mass": float(settings.damping_mass),
             "damping stiffness": max(float(settings.damping_stiffness), _NO_DAMPING),
             "time step": 1e3 * float(settings.time_step),
-            "speed": float(status.rate),
         }
-        self._together = bool(status.together)
-        self._bodies: tuple[str, ...] | None = None  # the user's choice; None: as they come
 
     @property
     def stiffness(self) -> float:

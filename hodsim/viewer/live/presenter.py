@@ -50,6 +50,11 @@ class Presenter:
         self._note = ""
         self._saving: Path | None = None  # where a recording goes that has been asked for
 
+    @property
+    def folder(self) -> Path:
+        """Where files of the viewer are saved."""
+        return self._folder
+
     def picture(self) -> Picture:
         """What is to be drawn now. It never waits for the simulation."""
         with self._lock:
@@ -78,13 +83,10 @@ class Presenter:
         self._session.poll()
         self._put_recording()
         if self._stage.over:
-            self._drags.drop_all()
             self._controls.adopt()
             self._pose.forget()
-            self._stage, self._drags = (
-                Stage(self._session),
-                Drags(self._session, self._session.body),
-            )
+            self._stage = Stage(self._session)
+            self._drags = Drags(self._session, self._session.body)
         self._stage.follow()
         for by, grab in tuple(self._drags.grabs.items()):
             if grab.label not in self._stage.shown:
@@ -125,8 +127,14 @@ class Presenter:
             self._note = ""
             if name == "pose":
                 self._pose.choose(value)
-            else:
-                self._note = self._controls.choose(name, value)
+                return
+            word = ""
+            if name == "scene":
+                # What belongs to the scene before is done before the next one comes.
+                word = self.finish()
+                self._drags.drop_all()
+            self._note = "; ".join(x for x in (word, self._controls.choose(name, value)) if x)
+            self._catch_up()
 
     def buttons(self) -> tuple[str, ...]:
         """The buttons' names, the first of which starts and stops the clock."""
@@ -153,6 +161,7 @@ class Presenter:
             elif name == "reset":
                 self._drags.drop_all()
                 session.reset()
+                self._controls.adopt_settings()
                 self._stage.forget()
             else:
                 raise InputError(

@@ -23,7 +23,7 @@ _GAP = 1.4  # from body to body along x, in largest extents
 _STRESSED = 0.98  # of a body's vertices: up to the stress of these the colours differ
 _PLOTS = (
     ("tip distance from rest [m]", track.TIP),
-    ("energy [J]", track.ENERGY),
+    ("energy, elastic + kinetic [J]", track.ENERGY),
     ("Newton iterations", track.ITERATIONS),
     ("step time [ms]", track.STEP_MS),
 )

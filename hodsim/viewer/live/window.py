@@ -160,9 +160,9 @@ class Window:
             elif name == "centre":
                 self.centre()
             elif name == "picture":
-                self.save_picture(next_name("hodsim-view", ".png", Path()))
+                self.save_picture(next_name("hodsim-view", ".png", self._presenter.folder))
             elif name == "film":
-                self._film = Film(next_name("hodsim-film", ".mp4", Path()))
+                self._film = Film(next_name("hodsim-film", ".mp4", self._presenter.folder))
                 self._note = f"filming {self._film.path}"
             elif name == "end film":
                 self._end_film()
