@@ -29,6 +29,7 @@ _TOWARDS = np.array([0.15, 1.0, -0.3])  # where the camera looks at first
 _ANGLE = 25.0  # degrees, upright: bodies side by side look alike
 _PANEL, _PLOTS = 0.1, 0.2  # seconds between updates
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_STANDS = 8  # places of a camera that a browser may still speak of
 
 
 def serve(
@@ -88,8 +89,8 @@ class Page:
     def __init__(self, server: Any, presenter: Presenter) -> None:
         self._server, self._presenter = server, presenter
         self._holding: set[str] = set()
-        # Where clients' cameras were put [m], (3,), and the aspect that this was right for.
-        self._stands: dict[int, tuple[np.ndarray, float]] = {}
+        # Where each client's camera was put [m], (3,), the latest last.
+        self._stands: dict[int, list[np.ndarray]] = {}
         self._panel_due = self._plots_due = 0.0
         self._world = WebWorld(server, self._dragged)
         self._panel = WebPanel(server, presenter, self._centre)
@@ -114,6 +115,8 @@ class Page:
     async def _follow(self, picture: Picture) -> None:
         now = time.monotonic()
         self._panel_due = now + _PANEL
+        for client in self._server.get_clients().values():
+            self._fit(client)
         with self._server.atomic():
             self._panel.follow(picture)
             if now >= self._plots_due:
@@ -131,25 +134,31 @@ class Page:
 
     def _centre(self, client: Any) -> None:
         """Let a client look at all bodies."""
-        aspect = client.camera.aspect
-        eye, middle = self._view(aspect)
-        self._stands[client.client_id] = eye, aspect
+        eye, middle = self._view(client.camera.aspect)
+        stands = self._stands.setdefault(client.client_id, [])
+        stands[:] = [*stands[-_STANDS:], eye]
         with client.atomic():
             client.camera.fov = math.radians(_ANGLE)
             client.camera.up_direction = (0.0, 0.0, 1.0)
             client.camera.position, client.camera.look_at = eye, middle
 
-    async def _came(self, client: Any) -> None:
-        self._centre(client)
-        client.camera.on_update(self._looked)
+    def _fit(self, client: Any) -> None:
+        """Who has not moved yet sees all bodies, also after panels came or the window changed.
 
-    async def _looked(self, camera: Any) -> None:
-        """Panels come after the scene and windows change: who has not moved yet sees all again."""
-        if camera.client.client_id not in self._stands:
-            return  # gone meanwhile
-        eye, aspect = self._stands[camera.client.client_id]
-        if camera.aspect != aspect and np.allclose(camera.position, eye, rtol=1e-4):
-            self._centre(camera.client)
+        What a browser says of its camera and what it is told cross on their way: it may stand at
+        any place that it was ever sent to.
+        """
+
+        def stands_at(eye: np.ndarray) -> bool:
+            return np.allclose(client.camera.position, eye, rtol=1e-4)
+
+        sent = any(map(stands_at, self._stands.get(client.client_id, [])))
+        if sent and not stands_at(self._view(client.camera.aspect)[0]):
+            self._centre(client)
+
+    async def _came(self, client: Any) -> None:
+        self._stands[client.client_id] = [self._server.initial_camera.position]
+        self._centre(client)
 
     async def _went(self, client: Any) -> None:
         self._drop(_hand(client.client_id))
