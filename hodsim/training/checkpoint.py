@@ -23,10 +23,10 @@ def save_checkpoint(
     history: list[dict[str, Any]],
     moments: dict[int, dict[str, Tensor]],
 ) -> None:
-    """Store weights, the optimiser's moments and the place in the fit that `key` names."""
+    """Store weights, Adam's moments and the place in the fit that `key` names."""
     tensors = {f"weight.{k}": v.detach().contiguous() for k, v in network.state_dict().items()}
     for i, state in moments.items():
-        tensors |= {f"moment.{i}.{k}": v.detach().contiguous() for k, v in state.items()}
+        tensors |= {f"adam.{i}.{k}": v.detach().contiguous() for k, v in state.items()}
     told = {"key": key, "stage": stage, "epoch": epoch, "history": history}
     with atomic(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, {"hodsim": json.dumps(told)})
@@ -54,7 +54,7 @@ def load_checkpoint(
     )
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
-        if name.startswith("moment."):
+        if name.startswith("adam."):
             _, i, what = name.split(".")
             moments.setdefault(int(i), {})[what] = value
     return told["stage"], told["epoch"], told["history"], moments

@@ -19,7 +19,7 @@ def constrain(network: HoDNet, design: str, linear: int) -> list[Mask]:
     """Give a network that starts at principal directions the fixed entries of a design.
 
     A gradient multiplied by its mask leaves those entries alone to the last bit: Adam moves
-    nothing whose gradient was always 0, and Muon no row and no column of such.
+    nothing whose gradient was always 0.
 
     - "hod": none.
     - "autoencoder" (Fulton et al. 2019, an autoencoder over PCA coordinates): no linear skip in

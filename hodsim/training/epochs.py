@@ -1,4 +1,4 @@
-"""The epochs of a fit: steps over batches of poses, alone or in a team, kept at a checkpoint."""
+"""The epochs of a fit: Adam over batches of poses, alone or in a team, kept at a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from hodsim.snapshots import Snapshots
 from hodsim.training.checkpoint import load_checkpoint, save_checkpoint
 from hodsim.training.designs import Mask
 from hodsim.training.errors import relative_error
-from hodsim.training.optimizer import Optimizer
 from hodsim.training.options import FitOptions
 from hodsim.training.team import Team
 
@@ -25,7 +24,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class Fit:
-    """The state of a fit: the network, its optimiser, the epoch, and the history."""
+    """The state of a fit: the network, Adam, the epoch, and the history."""
 
     def __init__(
         self,
@@ -40,9 +39,9 @@ class Fit:
         self.masks, self.started, self.team = masks, started, team
         self.history: list[dict[str, Any]] = []
         self.stage, self.epoch = 0, 0
-        self.optimizer: Optimizer | None = None
+        self.optimizer: torch.optim.Adam | None = None
         self.key: dict[str, Any] = {}
-        self._moments: dict[int, Any] | None = None  # Of the checkpoint gone on from.
+        self._moments: dict[int, Any] | None = None  # Adam's, of the checkpoint gone on from.
 
     def resume(self, checkpoint: Path, key: dict[str, Any]) -> None:
         self.key = key
@@ -62,17 +61,16 @@ class Fit:
         held_out: Snapshots | None,
         checkpoint: Path | None,
     ) -> None:
-        """One stage: a short warm-up, then the rate falls to 0 along a cosine."""
+        """One stage: Adam with a short warm-up, the rate falling to 0 along a cosine."""
         if stage < self.stage:
             return
         network, options = self.network, self.options
         inner = name == "inner"
         outer = {id(network.encoder.project.weight), id(network.decoder.out.weight)}
         params = [q for q in network.parameters() if not (inner and id(q) in outer)]
-        method = options.optimizer if inner else "adam"
-        self.optimizer = Optimizer(method, params, rate, options.rank)
+        self.optimizer = torch.optim.Adam(params, lr=rate)
         if self.epoch and self._moments is not None:
-            self.optimizer.restore(self._moments)
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": self._moments})
         self.stage = stage
         n = len(data)
         per_epoch = max(1, n // options.batch)
@@ -91,12 +89,15 @@ class Fit:
                 x = data[mine]
                 loss = ((decode(network, x) - x).square().sum(1) * w[mine]).sum() / len(rows)
                 done = epoch * per_epoch + k
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate * _schedule(done / max(1, total))
+                self.optimizer.zero_grad()
                 loss.backward()
                 self.team.add_gradients(params)
                 for weight, free in self.masks:
                     assert weight.grad is not None
                     weight.grad.mul_(free)
-                self.optimizer.step(_schedule(done / max(1, total)))
+                self.optimizer.step()
                 sum_loss += float(loss.detach())
             train = math.sqrt(self.team.add(sum_loss) / per_epoch)
             if not math.isfinite(train):
@@ -128,7 +129,7 @@ class Fit:
             self.stage,
             self.epoch,
             self.history,
-            self.optimizer.state(),
+            self.optimizer.state_dict()["state"],
         )
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from hodsim.errors import InputError
 from hodsim.training.designs import DESIGNS
-from hodsim.training.optimizer import OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,7 @@ class FitOptions:
     epochs, whole_epochs
         Epochs of stage inner (0 with random initial weights) and of stage whole.
     batch, rate, whole_rate
-        Poses a batch, and the peak rates of the two stages.
-    optimizer
-        Of stage inner, "muon" or "adam" (see `Optimizer`); stage whole is Adam's.
+        Poses a batch, and Adam's peak rates of the two stages.
     evenness
         0: every pose's squared error counts the same; 1: every trajectory's relative one.
     seed
@@ -42,10 +39,9 @@ class FitOptions:
     projected: int = 40
     activation: str = "silu"
     init: str = "pca"
-    epochs: int = 200
+    epochs: int = 450
     whole_epochs: int = 3
     batch: int = 512
-    optimizer: str = "muon"
     rate: float = 3e-3
     whole_rate: float = 1e-4
     evenness: float = 0.9
@@ -61,11 +57,6 @@ class FitOptions:
             raise InputError(f"init: expected pca or random, given {self.init!r}; choose one")
         if min(self.epochs, self.whole_epochs) < 0 or self.batch < 1:
             raise InputError("epochs and batch: expected counts of at least 0 and 1")
-        if self.optimizer not in OPTIMIZERS:
-            raise InputError(
-                f"optimizer: expected {' or '.join(OPTIMIZERS)}, given {self.optimizer!r}; "
-                "choose one"
-            )
         if self.design not in DESIGNS or (self.design != "hod" and self.init != "pca"):
             raise InputError(
                 f"design: expected one of {', '.join(DESIGNS)}, the last two from init pca; given "

@@ -233,7 +233,6 @@ def test_a_loss_that_blows_up_is_told(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"init": "ones"}, "given 'ones'"),
-        ({"optimizer": "sgd"}, "muon or adam, given 'sgd'"),
         ({"epochs": -1}, "at least 0"),
         ({"whole_epochs": -1}, "at least 0"),
         ({"batch": 0}, "at least 0 and 1"),

@@ -21,14 +21,13 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 OPTIONS = ["--trajectories", "6", "--rank", "2", "--epochs", "40", "--workers", "1"]
 
 
-def train(home: Path, processes: int, optimizer: str) -> Path:
+def train(home: Path, processes: int) -> Path:
     out = home / f"by-{processes}"
     command = [*TORCHRUN, str(processes)] if processes > 1 else [sys.executable]
     done = subprocess.run(
         [
             *(*command, "-m", "hodsim.cli", "train", str(home / "small.toml"), "--out", str(out)),
             *("--snapshots", str(home / "snapshots"), *OPTIONS),
-            *("--optimizer", optimizer),
         ],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -47,21 +46,17 @@ def curve(out: Path) -> np.ndarray:
     return np.array([(row["train_error"], row["held_out_error"]) for row in history])
 
 
-# Muon's products are in bfloat16, of which a float32 rounding may turn one bit, 2^-9, each step.
-@pytest.mark.parametrize(("optimizer", "apart"), [("adam", 1e-2), ("muon", 40 * 2.0**-9)])
-def test_two_processes_have_the_loss_curve_of_one(
-    tmp_path: Path, optimizer: str, apart: float
-) -> None:
+def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
     scene = SCENE.replace('[subspace]\nmodel = "model"\n', "").replace("steps = 8", "steps = 40")
     (tmp_path / "small.toml").write_text(scene)
-    one, two = (train(tmp_path, n, optimizer) for n in (1, 2))
+    one, two = (train(tmp_path, n) for n in (1, 2))
     # Gradients agree to float32's rounding, 6e-8 of a number, which some hundred steps of Adam
     # carry on; a share counted twice or left out changes the first row by a large part.
     assert curve(two)[0] == pytest.approx(curve(one)[0], rel=1e-4)
     assert curve(two) == pytest.approx(curve(one), rel=2e-2)
     q = torch.linspace(-0.5, 0.5, 6, dtype=torch.float64).reshape(3, 2)
     a, b = (load_model(out).network.decoder(q).detach() for out in (one, two))
-    assert float((a - b).norm() / a.norm()) < apart
+    assert float((a - b).norm() / a.norm()) < 1e-2
 
 
 def test_shares_are_a_batch_each_row_once() -> None:
