@@ -176,6 +176,7 @@ def refused(result: tuple[int, str, str], told: str) -> None:
         (("train", "{tmp}/none.toml", "--out", "{tmp}/trained"), "expected a scene file"),
         (("train", "{scene}"), "--out"),
         (("train", "{scene}", "--out", "{tmp}/trained", "--init", "zero"), "init: expected pca"),
+        (("train", "{scene}", "--out", "{tmp}/trained", "--decoder", "8,x"), "given '8,x'"),
     ],
 )
 def test_bad_arguments(
@@ -315,6 +316,7 @@ def test_train_then_simulate(run: Run, tmp_path: Path) -> None:
     scene.write_text(SCENE.replace("[3, 1, 1]", "[6, 1, 1]"))
     report = tmp_path / "report.json"
     options = ("--trajectories", 12, "--rank", 2, "--epochs", 3, "--workers", 1, "--seed", 5)
+    options += ("--decoder", "12,9,7")
     code, out, err = run("train", scene, "--out", tmp_path / "model", *options, "--json", report)
     assert (code, err) == (0, "")
     assert "reconstruction error" in out
@@ -322,6 +324,8 @@ def test_train_then_simulate(run: Run, tmp_path: Path) -> None:
     assert card["command"].startswith(f"hodsim train {scene} --out")
     assert card["options"]["seed"] == card["options"]["fit"]["seed"] == 5
     assert card["options"]["fit"]["rank"] == 2
+    assert card["options"]["fit"]["decoder"] == [12, 9, 7]
+    assert "--decoder 12,9,7" in card["command"]
     assert json.loads(report.read_text())["card"]["command"] == card["command"]
     assert "small in hod: 2 of 2 steps" in run("simulate", scene, "--steps", 2)[1]
 

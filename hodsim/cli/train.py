@@ -11,6 +11,7 @@ import typer
 
 from hodsim.cli import output
 from hodsim.cli.options import JsonOption, check_file, check_folder, open_scene
+from hodsim.errors import InputError
 
 # What `--quick` puts in the place of the options' own defaults.
 _QUICK = {"trajectories": 4, "epochs": 60}
@@ -46,6 +47,10 @@ def train(
     init: Annotated[
         str | None, typer.Option("--init", help="First weights: pca or random.")
     ] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option("--decoder", help="Widths of the decoder's hidden layers, such as 160,160."),
+    ] = None,
     device: Annotated[
         str,
         typer.Option("--device", help="Where to fit: cpu, or cuda (under torchrun, a GPU each)."),
@@ -73,6 +78,7 @@ def train(
     fit = replace(
         options.fit,
         **_given(rank=rank, seed=seed, init=init, epochs=asked.get("epochs")),
+        **_given(decoder=None if decoder is None else _widths(decoder)),
     )
     options = replace(
         options,
@@ -80,6 +86,7 @@ def train(
         **_given(trajectories=asked.get("trajectories"), seed=seed, workers=workers),
     )
     written = _given(trajectories=options.trajectories, rank=fit.rank, seed=seed, init=fit.init)
+    written |= _given(decoder=decoder)
     command = ["hodsim", "train", *scenes, "--out", str(out)]
     for name, value in (written | {"epochs": fit.epochs}).items():
         command += [f"--{name}", str(value)]
@@ -112,6 +119,17 @@ def train(
         del whole["runs"]
         output.write_json(json, output.finite(whole | {"card": model.card}))
         console.print(f"wrote {json}", soft_wrap=True)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """(160, 160) of "160,160"."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise InputError(
+            "--decoder: expected widths of at least 1 with commas between them, such as 160,160, "
+            f"given {text!r}"
+        )
+    return tuple(int(part) for part in parts)
 
 
 def _given(**values: Any) -> dict[str, Any]:
