@@ -1,0 +1,27 @@
+"""Learning from images: the data and the networks of the paper's Application I."""
+
+from __future__ import annotations
+
+from hodsim.learning.images import (
+    Images,
+    batches,
+    read_cifar10,
+    read_digits,
+    read_mnist,
+    read_svhn,
+)
+from hodsim.learning.networks import ACTIVATIONS, autoencoder, lenet5, resnet20, vgg11
+
+__all__ = [
+    "ACTIVATIONS",
+    "Images",
+    "autoencoder",
+    "batches",
+    "lenet5",
+    "read_cifar10",
+    "read_digits",
+    "read_mnist",
+    "read_svhn",
+    "resnet20",
+    "vgg11",
+]
