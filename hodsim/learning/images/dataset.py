@@ -92,7 +92,7 @@ def batches(
 
 def pixels(bytes_: np.ndarray) -> Tensor:
     """Bytes 0..255 as float32 in 0..1, of the same shape."""
-    return torch.from_numpy(np.ascontiguousarray(bytes_)).to(torch.float32).div_(255)
+    return torch.from_numpy(np.array(bytes_, np.float32, order="C")).div_(255)
 
 
 def classes(labels: np.ndarray) -> Tensor:
