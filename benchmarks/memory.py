@@ -6,10 +6,10 @@ import multiprocessing
 import resource
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Final
+from typing import Any, Final
 
 from cases import CASES, Problem, problem
 from field import PEERS, contenders
@@ -32,9 +32,12 @@ class Scales:
 
         Compiling counts, where the library compiles. None where the process did not finish.
         """
+        return self.alone(_weigh, p.case.name, p.quantity, p.dtype, p.batch, seed, family, name)
+
+    def alone(self, work: Callable[..., None], *asked: Any) -> Any:
+        """What work(send, *asked) sends from a process of its own; None where it did not finish."""
         receive, send = self.context.Pipe(duplex=False)
-        asked = (p.case.name, p.quantity, p.dtype, p.batch, seed, family, name)
-        process = self.context.Process(target=_weigh, args=(send, *asked), daemon=True)
+        process = self.context.Process(target=work, args=(send, *asked), daemon=True)
         process.start()
         send.close()
         try:
@@ -57,10 +60,7 @@ def _weigh(
     family: str,
     name: str,
 ) -> None:
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
-    torch.set_num_threads(1)
+    settle_worker()
     # The same on a tiny network first: code and tables that any use of the library loads.
     tiny = CASES[f"tiny/{CASES[case].activation}"]
     warm = list(contenders(problem(tiny, quantity, dtype, 1, seed), family))
@@ -71,11 +71,20 @@ def _weigh(
         if c.name == name
     )
     run = chosen.make()
-    before = _peak()
+    before = peak()
     for _ in range(2):
         run()
-    send.send(_peak() - before)
+    send.send(peak() - before)
 
 
-def _peak() -> float:
+def settle_worker() -> None:
+    """One thread, and deaf to Ctrl-C: that is for the parent, which ends this process."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def peak() -> float:
+    """The most resident memory that this process has held so far [MB]."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNIT
