@@ -110,8 +110,10 @@ def check_classes(what: str, labels: np.ndarray) -> None:
         )
 
 
-def require(folder: str | Path, names: Iterable[str], what: str) -> list[Path]:
-    """The files of these names in a folder, each perhaps compressed as NAME.gz.
+def require(
+    folder: str | Path, names: Iterable[str], what: str, packed: bool = False
+) -> list[Path]:
+    """The files of these names in a folder; where `packed`, each perhaps compressed as NAME.gz.
 
     Raises
     ------
@@ -122,7 +124,8 @@ def require(folder: str | Path, names: Iterable[str], what: str) -> list[Path]:
         raise InputError(f"{place}: expected the folder of {what}, but there is none")
     found, missing = [], []
     for name in names:
-        here = [p for p in (place / name, place / f"{name}.gz") if p.is_file()]
+        allowed = [place / name, *([place / f"{name}.gz"] if packed else [])]
+        here = [path for path in allowed if path.is_file()]
         found += here[:1]
         missing += [] if here else [name]
     if missing:

@@ -31,7 +31,7 @@ def read_mnist(folder: str | Path, name: str = "MNIST", note: str = "") -> Image
     ------
     InputError : files missing, truncated, too long, not idx, or that do not belong together.
     """
-    paths = require(folder, _FILES, name)
+    paths = require(folder, _FILES, name, packed=True)
     train_x, train_y, test_x, test_y = (
         _read_idx(path, axes) for path, axes in zip(paths, (3, 1, 3, 1), strict=True)
     )

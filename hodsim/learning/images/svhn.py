@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from scipy import io
 
 from hodsim.errors import InputError
 from hodsim.learning.images.dataset import Images, check_classes, classes, pixels, require
+from hodsim.learning.images.matlab import read_arrays
 
 _FILES: Final = ("train_32x32.mat", "test_32x32.mat")
-# What scipy raises on files that are damaged, or that are not of MATLAB's formats 4 and 5.
-_BROKEN: Final = (
-    *(io.matlab.MatReadError, zlib.error, struct.error, EOFError, OSError, ValueError, TypeError),
-    *(KeyError, IndexError, NotImplementedError, OverflowError, MemoryError),
-)
 
 
 def read_svhn(folder: str | Path, note: str = "") -> Images:
@@ -35,16 +28,7 @@ def read_svhn(folder: str | Path, note: str = "") -> Images:
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Bytes of the images, (n, 3, 32, 32), and digits, (n,)."""
-    try:
-        found = io.loadmat(path, variable_names=["X", "y"])
-    except _BROKEN as error:
-        raise InputError(
-            f"{path}: cannot be read as a MATLAB file of {path.stat().st_size} bytes "
-            f"({str(error) or type(error).__name__}); get it again"
-        ) from error
-    missing = [name for name in ("X", "y") if not isinstance(found.get(name), np.ndarray)]
-    if missing:
-        raise InputError(f"{path}: expected the arrays X and y, {' and '.join(missing)} missing")
+    found = read_arrays(path, ("X", "y"))
     X, y = found["X"], found["y"].reshape(-1)
     if X.dtype != np.uint8 or X.ndim != 4 or X.shape[:3] != (32, 32, 3) or not X.shape[3]:
         raise InputError(
@@ -58,7 +42,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if (y == 0).any():
         raise InputError(
             f"{path}: y: expected labels 1 to 10, 10 being the digit 0, got 0 at image "
-            f"{int(np.argmin(y))}; it is not the published file"
+            f"{int(np.flatnonzero(y == 0)[0])}; it is not the published file"
         )
     digits = np.where(y == 10, 0, y)
     check_classes(str(path), digits)
