@@ -37,6 +37,7 @@ def test_a_small_batch_gives_a_row(tmp_path: Path) -> None:
     assert "lenet5" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_rival_that_is_wrong_is_left_out_by_name(tmp_path: Path) -> None:
     # torch 2.13's forward mode below reverse mode through batch normalisation, where that is so.
     path = tmp_path / "rows.json"
