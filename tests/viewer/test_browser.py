@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -322,6 +323,24 @@ def test_bodies_come_and_go(chromium: Any, served: Served) -> None:
     assert colours[start[1], start[0]].min() < 200
     assert looker.errors == []
     looker.page.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 900), (1440, 0)])
+def test_a_page_without_room_for_the_scene_ends_nothing(
+    served: Served, width: int, height: int
+) -> None:
+    class Camera:
+        position, image_width, image_height = np.zeros(3), width, height
+
+        @property
+        def aspect(self) -> float:
+            return width / height
+
+    client = SimpleNamespace(client_id=99, camera=Camera())
+    page = browser.Page(served.server, served.presenter)
+    page._stands[99] = [np.zeros(3)]
+    page._fit(client)
+    page._centre(client)
 
 
 def test_what_cannot_be_done_is_said(chromium: Any, served: Served) -> None:

@@ -134,6 +134,8 @@ class Page:
 
     def _centre(self, client: Any) -> None:
         """Let a client look at all bodies."""
+        if not _sees(client):
+            return
         eye, middle = self._view(client.camera.aspect)
         stands = self._stands.setdefault(client.client_id, [])
         stands[:] = [*stands[-_STANDS:], eye]
@@ -148,6 +150,8 @@ class Page:
         What a browser says of its camera and what it is told cross on their way: it may stand at
         any place that it was ever sent to.
         """
+        if not _sees(client):
+            return
 
         def stands_at(eye: np.ndarray) -> bool:
             return np.allclose(client.camera.position, eye, rtol=1e-4)
@@ -193,6 +197,11 @@ class Page:
         note = self._presenter.finish()
         if note:
             print(note, flush=True)
+
+
+def _sees(client: Any) -> bool:
+    """Whether a page has room for the scene: panels may cover it whole."""
+    return bool(client.camera.image_width and client.camera.image_height)
 
 
 def _hand(client_id: int) -> str:
