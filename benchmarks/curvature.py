@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from derivatives import _count, _file, _listed, _Parser
+from command import Parser, count, file, listed
 from timing import in_turn, machine, rough_ms, settle
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ CHECKED: Final = 4  # images in the batch on which answers are compared
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Lists are separated by commas."""
-    out = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    out = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     out.add_argument("--quick", action="store_true", help="batch 32, few rounds, under 50 s")
-    out.add_argument("--cases", type=_listed(NETWORKS), help=", ".join(NETWORKS))
-    out.add_argument("--batch", type=_count, help="images at once (default 128)")
-    out.add_argument("--rounds", type=_count, help="most rounds a row (default 9)")
+    out.add_argument("--cases", type=listed(NETWORKS), help=", ".join(NETWORKS))
+    out.add_argument("--batch", type=count, help="images at once (default 128)")
+    out.add_argument("--rounds", type=count, help="most rounds a row (default 9)")
     out.add_argument(
-        "--seconds", type=_count, default=90, help="CPU time of a row's rounds, about (default 90)"
+        "--seconds", type=count, default=90, help="CPU time of a row's rounds, about (default 90)"
     )
-    out.add_argument("--seed", type=_count, default=1, help="of weights, images and directions")
+    out.add_argument("--seed", type=count, default=1, help="of weights, images and directions")
     out.add_argument("--no-memory", action="store_true", help="leave out peak_mb")
-    out.add_argument("--json", type=_file, metavar="FILE", help="write the rows here, as they come")
+    out.add_argument("--json", type=file, metavar="FILE", help="write the rows here, as they come")
     return out
 
 
@@ -174,8 +174,6 @@ def _measure(args: argparse.Namespace) -> int:
     import report
     import torch
     from memory import Scales
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     torch.set_num_threads(1)
     screen = report.console()
@@ -193,15 +191,7 @@ def _measure(args: argparse.Namespace) -> int:
         screen.print(line, soft_wrap=True, markup=False)
     rows: list[dict[str, Any]] = []
     stopped = False
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=(err := Console(stderr=True)),
-        transient=True,
-        disable=not err.is_terminal,
-    ) as bars:
+    with report.bars() as bars:
         task = bars.add_task("", total=len(cases))
         try:
             for name in cases:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, NoReturn
+from collections.abc import Sequence
+from typing import Any, Final
 
 from cases import CASES, DTYPES, QUANTITIES, asked_by_default
+from command import Parser, count, file, listed
 from field import PEERS, missing
 from timing import machine, settle
 
@@ -24,69 +24,32 @@ QUICK_QUANTITIES: Final = ("jacobian", "hessian", "third", "lanes")
 QUICK_PEERS: Final = ("func", "jax")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def _listed(choices: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """A comma-separated list of names, or of their beginnings up to a slash."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        found: list[str] = []
-        for word in text.split(","):
-            matching = [name for name in choices if name == word or name.startswith(f"{word}/")]
-            if not matching:
-                raise argparse.ArgumentTypeError(
-                    f"expected some of {', '.join(choices)}; given {word!r}"
-                )
-            found += matching
-        return tuple(dict.fromkeys(found))
-
-    return parse
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; given {text!r}")
-    return int(text)
-
-
 def _counts(text: str) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(_count(word) for word in text.split(",")))
-
-
-def _file(text: str) -> Path:
-    path = Path(text)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(
-            f"expected the name of a file in a folder that exists; given {text!r}"
-        )
-    return path
+    return tuple(dict.fromkeys(count(word) for word in text.split(",")))
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Lists are separated by commas."""
-    out = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    out = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     out.add_argument("--quick", action="store_true", help="a small subset in under 50 s")
-    out.add_argument("--cases", type=_listed(tuple(CASES)), help=", ".join(CASES))
-    out.add_argument("--quantities", type=_listed(tuple(QUANTITIES)), help=", ".join(QUANTITIES))
-    out.add_argument("--dtypes", type=_listed(DTYPES), help=", ".join(DTYPES))
+    out.add_argument("--cases", type=listed(tuple(CASES)), help=", ".join(CASES))
+    out.add_argument("--quantities", type=listed(tuple(QUANTITIES)), help=", ".join(QUANTITIES))
+    out.add_argument("--dtypes", type=listed(DTYPES), help=", ".join(DTYPES))
     out.add_argument("--batches", type=_counts, help="points at once (default 1,64)")
     out.add_argument("--peers", type=_peers, help=f"{', '.join(PEERS)}, or none (default all)")
-    out.add_argument("--rounds", type=_count, help="most rounds a row (default 15)")
+    out.add_argument("--rounds", type=count, help="most rounds a row (default 15)")
     out.add_argument(
-        "--seconds", type=_count, default=60, help="CPU time of a row's rounds, about (default 60)"
+        "--seconds", type=count, default=60, help="CPU time of a row's rounds, about (default 60)"
     )
     out.add_argument("--seed", type=int, default=0, help="of weights, points and directions")
     out.add_argument("--no-memory", action="store_true", help="leave out peak_mb")
     out.add_argument("--cost", action="store_true", help="also the cost against order and inputs")
-    out.add_argument("--json", type=_file, metavar="FILE", help="write the rows here, as they come")
+    out.add_argument("--json", type=file, metavar="FILE", help="write the rows here, as they come")
     return out
 
 
 def _peers(text: str) -> tuple[str, ...]:
-    return () if text == "none" else _listed(tuple(PEERS))(text)
+    return () if text == "none" else listed(tuple(PEERS))(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,8 +64,6 @@ def _measure(args: argparse.Namespace) -> int:
     from cases import problem
     from costs import cost_rows
     from memory import Scales
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rows import Bench, Settings, selected
 
     torch.set_num_threads(1)
@@ -129,15 +90,7 @@ def _measure(args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     cost: list[dict[str, Any]] = []
     stopped = False
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=(err := Console(stderr=True)),
-        transient=True,
-        disable=not err.is_terminal,
-    ) as bars:
+    with report.bars() as bars:
         task = bars.add_task("", total=len(wanted) + bool(args.cost))
         name = ""
 

@@ -9,6 +9,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rows import VS_FLOOR, VS_JAX
 
@@ -22,6 +30,20 @@ def console() -> Console:
     """Where results go."""
     screen = Console(highlight=False)
     return screen if screen.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def bars(counted: bool = True) -> Progress:
+    """How far it is, on stderr where that is a terminal; with a bar where the rows are counted."""
+    err = Console(stderr=True)
+    bar: list[ProgressColumn] = [BarColumn(), MofNCompleteColumn()] if counted else []
+    return Progress(
+        TextColumn("{task.description}"),
+        *bar,
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
 
 
 def write(path: Path, head: dict[str, Any], rows: list[dict[str, Any]], cost: list[Any]) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from derivatives import _count, _file, _listed, _Parser
+from command import Parser, count, file, listed
 from timing import machine, settle, version
 
 MESHES: Final = (514, 5022, 20934)
@@ -28,12 +28,12 @@ def _seed(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line. Lists are separated by commas."""
-    out = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    out = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     out.add_argument("--quick", action="store_true", help="514 vertices, few steps, under 50 s")
-    out.add_argument("--cases", type=_listed(CASES), help=f"mesh, {', '.join(CASES)}")
-    out.add_argument("--steps", type=_count, help="steps of the scene (default 160, all)")
+    out.add_argument("--cases", type=listed(CASES), help=f"mesh, {', '.join(CASES)}")
+    out.add_argument("--steps", type=count, help="steps of the scene (default 160, all)")
     out.add_argument("--seed", type=_seed, default=0, help="of poses that cubatures are fitted to")
-    out.add_argument("--json", type=_file, metavar="FILE", help="write the rows here, as they come")
+    out.add_argument("--json", type=file, metavar="FILE", help="write the rows here, as they come")
     return out
 
 
@@ -50,8 +50,6 @@ def _measure(args: argparse.Namespace) -> int:
     import report
     import step_report
     import torch
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
     from step_cases import Bench, check
     from step_world import World
 
@@ -75,13 +73,7 @@ def _measure(args: argparse.Namespace) -> int:
         screen.print(line, soft_wrap=True, markup=False)
     stopped = False
     done = 0
-    with Progress(
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=(err := Console(stderr=True)),
-        transient=True,
-        disable=not err.is_terminal,
-    ) as bars:
+    with report.bars(counted=False) as bars:
         task = bars.add_task("", total=None)
 
         def tell(what: str) -> None:
