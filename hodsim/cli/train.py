@@ -77,16 +77,22 @@ def train(
     options = TrainOptions()
     fit = replace(
         options.fit,
-        **_given(rank=rank, seed=seed, init=init, epochs=asked.get("epochs")),
-        **_given(decoder=None if decoder is None else _widths(decoder)),
+        **_given(
+            rank=rank,
+            seed=seed,
+            init=init,
+            epochs=asked.get("epochs"),
+            decoder=None if decoder is None else _widths(decoder),
+        ),
     )
     options = replace(
         options,
         fit=fit,
         **_given(trajectories=asked.get("trajectories"), seed=seed, workers=workers),
     )
-    written = _given(trajectories=options.trajectories, rank=fit.rank, seed=seed, init=fit.init)
-    written |= _given(decoder=decoder)
+    written = _given(
+        trajectories=options.trajectories, rank=fit.rank, seed=seed, init=fit.init, decoder=decoder
+    )
     command = ["hodsim", "train", *scenes, "--out", str(out)]
     for name, value in (written | {"epochs": fit.epochs}).items():
         command += [f"--{name}", str(value)]

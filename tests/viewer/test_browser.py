@@ -338,7 +338,7 @@ def test_a_page_without_room_for_the_scene_ends_nothing(
 
     client = SimpleNamespace(client_id=99, camera=Camera())
     page = browser.Page(served.server, served.presenter)
-    page._stands[99] = [np.zeros(3)]
+    page._stands[99] = (np.zeros(3),)
     page._fit(client)
     page._centre(client)
 

@@ -90,7 +90,7 @@ class Page:
         self._server, self._presenter = server, presenter
         self._holding: set[str] = set()
         # Where each client's camera was put [m], (3,), the latest last.
-        self._stands: dict[int, list[np.ndarray]] = {}
+        self._stands: dict[int, tuple[np.ndarray, ...]] = {}
         self._panel_due = self._plots_due = 0.0
         self._world = WebWorld(server, self._dragged)
         self._panel = WebPanel(server, presenter, self._centre)
@@ -137,8 +137,8 @@ class Page:
         if not _sees(client):
             return
         eye, middle = self._view(client.camera.aspect)
-        stands = self._stands.setdefault(client.client_id, [])
-        stands[:] = [*stands[-_STANDS:], eye]
+        before = self._stands.get(client.client_id, ())
+        self._stands[client.client_id] = (*before, eye)[-_STANDS:]
         with client.atomic():
             client.camera.fov = math.radians(_ANGLE)
             client.camera.up_direction = (0.0, 0.0, 1.0)
@@ -156,12 +156,12 @@ class Page:
         def stands_at(eye: np.ndarray) -> bool:
             return np.allclose(client.camera.position, eye, rtol=1e-4)
 
-        sent = any(map(stands_at, self._stands.get(client.client_id, [])))
+        sent = any(map(stands_at, self._stands.get(client.client_id, ())))
         if sent and not stands_at(self._view(client.camera.aspect)[0]):
             self._centre(client)
 
     async def _came(self, client: Any) -> None:
-        self._stands[client.client_id] = [self._server.initial_camera.position]
+        self._stands[client.client_id] = (self._server.initial_camera.position,)
         self._centre(client)
 
     async def _went(self, client: Any) -> None:
