@@ -194,11 +194,17 @@ def test_the_clock_keeps_time_by_itself(session: Session) -> None:
         time.sleep(1.0)
         return (session.status().t - at) / (time.monotonic() - began)
 
+    def keeps(least: float, most: float) -> bool:
+        found = pace()
+        assert found < most
+        return found > least
+
     # A busy machine may be late now and then: the clock makes up for it, or says less.
-    for rate in (1.0, 4.0):
-        session.set_rate(rate)
-        began, at = time.monotonic(), session.status().t
-        until(session, lambda rate=rate: 0.5 * rate < pace() < 1.1 * rate)
+    began, at = time.monotonic(), session.status().t
+    until(session, lambda: keeps(0.5, 1.1))
+    session.set_rate(4.0)
+    began, at = time.monotonic(), session.status().t
+    until(session, lambda: keeps(1.5, float("inf")))
     session.pause()
     until(session, lambda: not session.status().playing)
     stopped = session.status().clock
@@ -216,7 +222,7 @@ def test_a_clock_that_is_asked_for_too_much_leaves_room_to_the_bodies(session: S
     began = time.monotonic()
     session.pause()
     until(session, lambda: not session.status().playing)
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < 1.0
 
 
 def test_after_a_reset_nothing_is_seen_of_the_run_before(session: Session) -> None:
