@@ -94,16 +94,19 @@ def specs_for(
 def thorough(formulations: Sequence[str], reference: bool) -> Callable[[Model], list[Spec]]:
     """All that a model offers; of linear subspaces the ranks that have cubatures."""
     from hodsim.cubature import PCA_RANKS
-    from hodsim.subspaces import NESTED
+    from hodsim.subspaces import KINDS, NESTED
 
     def of(model: Model) -> list[Spec]:
-        own = model.network.shape.rank
-        names = [
-            label
-            for label in model.labels()
-            for kind, _, rank in [label.partition("-")]
-            if kind not in ("pca", *NESTED) or int(rank) in (own, *PCA_RANKS)
-        ]
+        several = sorted({model.network.shape.rank, *PCA_RANKS})
+        names = []
+        for kind in KINDS:
+            try:
+                ranks = model.ranks(kind)
+            except InputError:
+                ranks = tuple(several)  # Each is refused by name, and the others go on.
+            if kind in ("pca", *NESTED):
+                ranks = tuple(r for r in ranks if r in several)
+            names += [f"{kind}-{rank}" for rank in ranks]
         return specs_for(names, formulations, reference)(model)
 
     return of

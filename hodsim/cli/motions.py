@@ -16,7 +16,7 @@ from hodsim.files import data_dir
 if TYPE_CHECKING:
     from hodsim.fem import Body
     from hodsim.scene import Scene
-    from hodsim.snapshots import Snapshots
+    from hodsim.snapshots import Snapshots, Store
     from hodsim.subspaces import Model
 
 
@@ -57,8 +57,12 @@ def motions(
     workers: int,
     report: output.Report,
 ) -> Iterator[tuple[Snapshots, Snapshots]]:
-    """Poses to fit to and held out: the folder's, or newly made ones."""
-    from hodsim.sampling import make_snapshots
+    """Poses to fit to and held out: `trajectories` of each scene, or more if the folder has more.
+
+    Those that it lacks are made, for good in a folder and not kept without one. Raises
+    `InputError` for a folder that holds motions of other scenes, or others than `seed` draws.
+    """
+    from hodsim.sampling import jobs_of, make_snapshots
     from hodsim.snapshots import Store, origin_of
     from hodsim.training import held_out_of
 
@@ -73,6 +77,21 @@ def motions(
     with tempfile.TemporaryDirectory() as temporary:
         store = Store(folder or temporary)
         store.check(origin_of(body))
-        if not store.names():
-            make_snapshots(scenes, trajectories, seed, store, workers, told)
-        yield split(store.read())
+        wanted = max(trajectories, _most(store, scenes))
+        make_snapshots(scenes, wanted, seed, store, workers, told)
+        # In the order of training's own, whose sums differ in rounding in another.
+        yield split(store.read([job.name for job in jobs_of(scenes, wanted, seed)]))
+
+
+def _most(store: Store, scenes: Sequence[Scene]) -> int:
+    """How many motions of a scene the store has, those counted that one is missing before."""
+    known, most = {scene.name for scene in scenes}, 0
+    for name in store.names():
+        scene, _, index = name.rpartition("-")
+        if scene not in known or not index.isdecimal():
+            raise InputError(
+                f"{store.folder}: expected motions of {', '.join(sorted(known))}, found {name}; "
+                "name its scene too, or use another folder"
+            )
+        most = max(most, int(index) + 1)
+    return most

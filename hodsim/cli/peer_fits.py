@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,20 +43,20 @@ class PeerFits:
     def fit(self, kind: str, rank: int | None, linear: int | None) -> list[tuple[str, int]]:
         """Make the peer that is asked for; the subspaces of it that have a cubature then."""
         from hodsim.cubature import fit_cubatures, peers_of, usable_cubatures
-        from hodsim.subspaces import NESTED, NETWORKS, load_model, peer_name
+        from hodsim.subspaces import NESTED, NETWORKS, load_model, other_options, peer_name
         from hodsim.training import fit_peer
 
         own = self.model.network.shape.rank
         name = peer_name(kind, rank or own)
+        options = replace(
+            self.options,
+            rank=own if kind in NESTED else rank or own,
+            design=kind if kind in NETWORKS else "hod",
+            linear=linear if kind == "hybrid" else None,
+        )
         if name not in self.model.peers or (self.again and name not in self._new):
             self._new.add(name)
             self.report(name, 0, 1)
-            options = replace(
-                self.options,
-                rank=own if kind in NESTED else rank or own,
-                design=kind if kind in NETWORKS else "hod",
-                linear=linear if kind == "hybrid" else None,
-            )
             fit_peer(
                 self.folder,
                 self.body,
@@ -68,9 +68,15 @@ class PeerFits:
                 lambda row: self.report(f"{name} {row['stage']}", row["epoch"], row["epochs"]),
             )
             self.model = load_model(self.folder)
-        of = self.model.peers[name].facts.get("poses")
+        facts = self.model.peers[name].facts
+        of = facts.get("poses")
         if of is not None and of.get("sha256") != self.poses.digest:
             self.notes.append(f"kept {name}, fitted to other poses: --again fits it to these")
+        differ = other_options(facts.get("options"), asdict(options))
+        if differ:
+            self.notes.append(
+                f"kept {name}, fitted with other {', '.join(differ)}: --again fits it anew"
+            )
         wanted = [(kind, rank or own)]
         if kind in NESTED and rank is None and not self.quick:
             wanted = list(peers_of(self.model, (kind,)))

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from hodsim.subspaces import Model
     from hodsim.training import FitOptions, Poses
 
-_DEFAULT = "masspca,stiffpca,modal,quadratic-4,quadratic-8"
+_DEFAULT = (
+    "evenpca,masspca,stiffpca,modal,quadratic-4,quadratic-8,evenquadratic-4,evenquadratic-6,"
+    "evenquadratic-8"
+)
 # What `--quick` puts in the place of the options' own defaults.
 _QUICK = {"trajectories": 4, "epochs": 60}
 
@@ -53,8 +56,9 @@ def peers(
         str,
         typer.Option(
             "--peers",
-            help="masspca, stiffpca and modal (all ranks, or one: modal-12), quadratic-4, and "
-            "networks: hod-4, autoencoder-6, hybrid-6.",
+            help="evenpca, masspca, stiffpca and modal (all ranks, or one: modal-12), manifolds: "
+            "quadratic-4, evenquadratic-4, and networks: hod-4, autoencoder-6, hybrid-6. Even ones "
+            "weigh the poses as the networks do.",
         ),
     ] = _DEFAULT,
     linear: Annotated[
@@ -78,7 +82,11 @@ def peers(
     ] = 2,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="Of motions and of weights. [default: the model's]"),
+        typer.Option(
+            "--seed",
+            min=0,
+            help="Of weights and cubatures; motions are the model's. [default: its]",
+        ),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Fit anew those that are there, too.")
@@ -112,7 +120,8 @@ def peers(
         raise InputError(f"peers: expected names such as {_DEFAULT}, given none; name some")
     options = _options_of(trained)
     options = replace(options, epochs=epochs or (_QUICK["epochs"] if quick else options.epochs))
-    options = replace(options, seed=seed_of(trained) if seed is None else seed)
+    own = seed_of(trained)
+    options = replace(options, seed=own if seed is None else seed)
     if trajectories is None:
         told = trained.card.get("trajectories_of_each_scene", 240)
         trajectories = _QUICK["trajectories"] if quick else int(told)
@@ -122,9 +131,9 @@ def peers(
     console = output.console()
     with (
         output.progress() as report,
-        motions(opened, body, snapshots, trajectories, options.seed, workers, report) as parts,
+        motions(opened, body, snapshots, trajectories, own, workers, report) as parts,
     ):
-        poses = Poses(*parts)
+        poses = Poses(*parts, options.evenness)
         fits = PeerFits(model, body, poses, options, shlex.join(command), again, quick, report)
         names: list[tuple[str, int]] = []
         for kind, rank in asked:
@@ -174,10 +183,11 @@ def _options_of(model: Model) -> FitOptions:
 def _other_poses(model: Model, poses: Poses) -> list[str]:
     """What to say where the model was trained on other poses than these."""
     told = model.card.get("poses")
-    trained_on = told.get("trained_on") if isinstance(told, dict) else None
-    if trained_on in (None, len(poses.seen.u)):
+    if not isinstance(told, dict):
         return []
-    given = len(poses.seen.u)
+    given, trained_on = len(poses.seen.u), told.get("trained_on")
+    if trained_on in (None, given) and told.get("sha256") in (None, poses.digest):
+        return []
     return [f"the model was trained on {trained_on} poses, the peers on {given}: not the same data"]
 
 

@@ -20,7 +20,7 @@ from hodsim.dynamics import Spec
 from hodsim.errors import InputError
 from hodsim.files import atomic
 from hodsim.scene import Scene
-from hodsim.subspaces import Model
+from hodsim.subspaces import Model, peer_name, unlike
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,10 @@ def cells_of(
         for spec in dict.fromkeys((FULL, *specs_of(model))):
             why = None if spec == FULL else _refusal(model, spec)
             if why is not None:
-                told[f"{body}: {spec.label}: {why}"] = None
                 why_none = why
+            said = why or _unlike(model, spec)
+            if said is not None:
+                told[f"{body}: {spec.label}: {said}"] = None
             cells.append(
                 Cell(case, folder, spec, body, library.key(case, spec, folder, solver), why)
             )
@@ -125,6 +127,12 @@ def _refusal(model: Model, spec: Spec) -> str | None:
     return None
 
 
+def _unlike(model: Model, spec: Spec) -> str | None:
+    """How a peer was fitted otherwise than the model: a comparison that is not of subspaces."""
+    peer = model.peers.get(peer_name(spec.kind, spec.rank or model.network.shape.rank))
+    return None if peer is None else unlike(peer, model.card)
+
+
 class Store:
     """A folder with a JSON file for each run done, and its worst frame beside it for some.
 
@@ -139,8 +147,9 @@ class Store:
         """The run of a cell; None where there is none of the same key, or it cannot be read."""
         try:
             told = json.loads((self.folder / f"{cell.name}.json").read_text(encoding="utf-8"))
-            return Run.from_dict(told["run"]) if told["key"] == cell.key else None
-        except (OSError, ValueError, TypeError, KeyError):
+            same = isinstance(told, dict) and told["key"] == cell.key
+            return Run.from_dict(told["run"]) if same and isinstance(told["run"], dict) else None
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
     def write(self, cell: Cell, run: Run, worst: Worst | None = None) -> None:
@@ -159,10 +168,10 @@ class Store:
         """The commit with which a stored run was made, where it is known."""
         try:
             told = json.loads((self.folder / f"{cell.name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
-        commit: str | None = told.get("commit")
-        return commit
+        commit = told.get("commit") if isinstance(told, dict) else None
+        return commit if isinstance(commit, str) else None
 
     def worst(self, cell: Cell) -> Worst | None:
         """The worst frame of a cell, where one is kept and can be read."""

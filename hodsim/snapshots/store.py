@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,15 @@ class Snapshots:
     trajectory: np.ndarray
     names: tuple[str, ...]
     origin: dict[str, Any]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of names and poses, whatever the order of the trajectories."""
+        whole = hashlib.sha256()
+        for name, k in sorted((self.names[k], k) for k in np.unique(self.trajectory)):
+            u = np.ascontiguousarray(self.u[self.trajectory == k], dtype="<f4")
+            whole.update(f"{name} {u.shape} {hashlib.sha256(u.data).hexdigest()}\n".encode())
+        return whole.hexdigest()
 
     def split(self, held_out: Sequence[str]) -> tuple[Snapshots, Snapshots]:
         """Two sets: without and with the named trajectories."""

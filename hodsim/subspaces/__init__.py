@@ -6,7 +6,18 @@ from hodsim.subspaces.hod import HoD
 from hodsim.subspaces.modal import fit_modal, modal_derivatives, vibration_modes
 from hodsim.subspaces.model import KINDS, Model, load_model, save_model
 from hodsim.subspaces.pca import Linear, fit_pca, moments, principal_components
-from hodsim.subspaces.peers import NESTED, NETWORKS, PEERS, Peer, Peers, peer_name, save_peer
+from hodsim.subspaces.peers import (
+    MANIFOLDS,
+    NESTED,
+    NETWORKS,
+    PEERS,
+    Peer,
+    Peers,
+    other_options,
+    peer_name,
+    save_peer,
+    unlike,
+)
 from hodsim.subspaces.quadratic import Quadratic, fit_quadratic
 from hodsim.subspaces.reach import Cover, Reach, fit_cover, save_covers
 from hodsim.subspaces.subspace import FeatureLanes, Form, Subspace
@@ -14,6 +25,7 @@ from hodsim.subspaces.weighted import Weighted, fit_weighted
 
 __all__ = [
     "KINDS",
+    "MANIFOLDS",
     "NESTED",
     "NETWORKS",
     "PEERS",
@@ -37,10 +49,12 @@ __all__ = [
     "load_model",
     "modal_derivatives",
     "moments",
+    "other_options",
     "peer_name",
     "principal_components",
     "save_covers",
     "save_model",
     "save_peer",
+    "unlike",
     "vibration_modes",
 ]

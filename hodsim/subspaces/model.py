@@ -19,12 +19,12 @@ from hodsim.networks import HoDNet, load_network, save_network
 from hodsim.snapshots import origin_of
 from hodsim.subspaces.hod import HoD
 from hodsim.subspaces.pca import Linear
-from hodsim.subspaces.peers import NESTED, NETWORKS, Peers, peer_name
+from hodsim.subspaces.peers import MANIFOLDS, NESTED, NETWORKS, Peers, peer_name
 from hodsim.subspaces.quadratic import Quadratic
 from hodsim.subspaces.reach import REACH, RIVALS, Cover, Reach, load_covers, save_covers
 from hodsim.subspaces.subspace import Subspace
 
-KINDS = ("hod", "pca", "quadratic", *NESTED, *NETWORKS[1:])
+KINDS = ("hod", "pca", *MANIFOLDS, *NESTED, *NETWORKS[1:])
 
 
 @dataclass(frozen=True)

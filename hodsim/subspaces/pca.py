@@ -50,14 +50,17 @@ class Linear(Subspace):
         return u @ self._dual
 
 
-def moments(u: np.ndarray) -> np.ndarray:
-    """U^T U (n_dofs, n_dofs) in float64 of poses u (n_poses, n_dofs).
+def moments(u: np.ndarray, w: np.ndarray | None = None) -> np.ndarray:
+    """U^T diag(w) U (n_dofs, n_dofs) in float64 of poses u (n_poses, n_dofs) that weigh w
+    (n_poses,), all 1 unless given.
 
     Raises `InputError` for a pose that is not finite.
     """
     total = np.zeros((u.shape[1], u.shape[1]))
     for k in range(0, len(u), _BLOCK):
         block = u[k : k + _BLOCK].astype(np.float64)
+        if w is not None:
+            block *= np.sqrt(w[k : k + _BLOCK, None])
         total += block.T @ block
     # A sum of squares is finite only if all of them are.
     if not np.isfinite(np.diag(total)).all():

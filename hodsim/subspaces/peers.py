@@ -25,10 +25,11 @@ from hodsim.subspaces.weighted import Weighted
 
 PEERS: Final = "peers"
 # One basis serves all ranks of these; each rank of the others is fitted for itself.
-NESTED: Final = ("masspca", "stiffpca", "modal")
+NESTED: Final = ("evenpca", "masspca", "stiffpca", "modal")
+MANIFOLDS: Final = ("quadratic", "evenquadratic")
 NETWORKS: Final = ("hod", "autoencoder", "hybrid")
 _FORMAT = 1
-_RANKED = re.compile(rf"(quadratic|{'|'.join(NETWORKS)})-([1-9][0-9]*)")
+_RANKED = re.compile(rf"({'|'.join((*MANIFOLDS, *NETWORKS))})-([1-9][0-9]*)")
 _SUFFIX = ".safetensors"
 
 
@@ -74,6 +75,40 @@ class Peer:
         return self.source if isinstance(self.source, Quadratic) else HoD(self.source, self.kind)
 
 
+def other_options(told: object, asked: Mapping[str, Any]) -> list[str]:
+    """The names of options in which a fit whose card has `told` differs from what is `asked`.
+
+    None where the card has no options: of a peer that is no network.
+    """
+    if not isinstance(told, dict):
+        return []
+    plain = json.loads(json.dumps(asked))  # A card's tuples are lists.
+    return [k for k in plain if k in told and told[k] != plain[k]]
+
+
+def unlike(peer: Peer, card: Mapping[str, Any]) -> str | None:
+    """How the fit of a peer differs from that of the model with this card, for one to be told.
+
+    In its poses, and for a network in options other than those that make it what it is. None
+    where it does not, as far as both cards tell.
+    """
+    mine, own = (c.get("poses") if isinstance(c, Mapping) else None for c in (peer.facts, card))
+    if isinstance(mine, dict) and isinstance(own, dict):
+        for key in ("trained_on", "sha256"):
+            if key in own and mine.get(key) != own[key]:
+                n, m = mine.get("trained_on"), own.get("trained_on")
+                return f"fitted to other poses than the model ({n} and {m})"
+    options = card.get("options")
+    fit = options.get("fit") if isinstance(options, dict) else None
+    asked = dict(fit) if isinstance(fit, dict) else {}
+    for key in ("rank", "design", "linear"):
+        asked.pop(key, None)
+    differ = other_options(peer.facts.get("options"), asked)
+    told = peer.facts.get("options", {})
+    said = (f"{k} {told[k]}, the model {asked[k]}" for k in differ)
+    return f"fitted with other options than the model ({'; '.join(said)})" if differ else None
+
+
 def save_peer(folder: str | Path, origin: dict[str, Any], peer: Peer) -> None:
     """Write a peer into a model's folder, in one move, in float32; a former one is replaced.
 
@@ -115,7 +150,7 @@ class Peers(Mapping[str, Peer]):
         if self._place is None or not self._place.is_dir():
             return []
         files = [p.stem for p in self._place.glob(f"*{_SUFFIX}")]
-        names = [n for n in files if n in NESTED or n.startswith("quadratic-")]
+        names = [n for n in files if n in NESTED or n.partition("-")[0] in MANIFOLDS]
         # A folder without a card is of a fit that is not done.
         names += [p.parent.name for p in self._place.glob(f"*/{CARD}")]
         return sorted(n for n in names if n in NESTED or _RANKED.fullmatch(n))
@@ -198,7 +233,7 @@ class Peers(Mapping[str, Peer]):
             return Weighted(B, given[1])
         # float32 storage leaves the columns orthonormal to 1e-7 only: mend that.
         V, R = np.linalg.qr(B[:, :rank])
-        return Quadratic(V * np.sign(np.diag(R)), B[:, rank:])
+        return Quadratic(V * np.sign(np.diag(R)), B[:, rank:], kind)
 
     def _check_origin(self, path: Path, same: bool) -> None:
         if not same:

@@ -15,10 +15,10 @@ class Quadratic(Subspace):
     """u = V q + W p(q), p(q) the r(r+1)/2 products q_i q_j, i <= j; V orthonormal."""
 
     form = "quadratic"
-    kind = "quadratic"
 
-    def __init__(self, V: np.ndarray, W: np.ndarray) -> None:
+    def __init__(self, V: np.ndarray, W: np.ndarray, kind: str = "quadratic") -> None:
         r = V.shape[1]
+        self.kind = kind
         self.basis = np.ascontiguousarray(np.hstack([V, W]))
         self._r = r
         self._i, self._j = np.triu_indices(r)
@@ -50,9 +50,15 @@ class Quadratic(Subspace):
         return u @ self.basis[:, : self._r]
 
 
-def fit_quadratic(u: np.ndarray, r: int, V: np.ndarray | None = None) -> Quadratic:
+def fit_quadratic(
+    u: np.ndarray,
+    r: int,
+    V: np.ndarray | None = None,
+    w: np.ndarray | None = None,
+    kind: str = "quadratic",
+) -> Quadratic:
     """Fit to poses u [m] (n_poses, n_dofs): V by PCA unless given, (n_dofs, r); W by
-    ridge-regularised least squares.
+    ridge-regularised least squares, in which poses weigh w (n_poses,), alike unless given.
 
     The ridge, 1e-10 of the largest normal-equation entry, only decides between products that the
     poses cannot tell apart.
@@ -65,8 +71,11 @@ def fit_quadratic(u: np.ndarray, r: int, V: np.ndarray | None = None) -> Quadrat
         block = u[k : k + _BLOCK].astype(np.float64)
         q = block @ V
         p = q[:, i] * q[:, j]
+        if w is not None:
+            root = np.sqrt(w[k : k + _BLOCK, None])
+            block, q, p = root * block, root * q, root * p
         normal += p.T @ p
         right += p.T @ (block - q @ V.T)
     normal[np.diag_indices_from(normal)] += 1e-10 * normal.max()
     W = np.linalg.solve(normal, right).T
-    return Quadratic(V, W)
+    return Quadratic(V, W, kind)

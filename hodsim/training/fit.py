@@ -79,7 +79,7 @@ def fit(
     network.to(team.device)
     masks = [(weight, free.to(team.device)) for weight, free in masks]
     fitted = Fit(network, options, masks, report, started, team)
-    key = {"options": asdict(options), "poses": _digest(snapshots)}
+    key = {"options": asdict(options), "poses": snapshots.digest}
     if checkpoint is not None:
         fitted.resume(checkpoint, key)
     for k, (name, epochs, rate) in enumerate(stages):
@@ -115,7 +115,3 @@ def _start_at_random(network: HoDNet, scale: float) -> None:
     with torch.no_grad():
         nn.init.normal_(network.encoder.project.weight, std=1.0 / (scale * math.sqrt(k)))
         nn.init.normal_(network.decoder.out.weight, std=scale / math.sqrt(n))
-
-
-def _digest(snapshots: Snapshots) -> list[Any]:
-    return [list(snapshots.u.shape), float(np.abs(snapshots.u).sum(dtype=np.float64))]

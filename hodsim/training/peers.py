@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from hodsim.errors import InputError
 from hodsim.fem import Body
 from hodsim.snapshots import Snapshots, origin_of
 from hodsim.subspaces import (
+    MANIFOLDS,
     NESTED,
     PEERS,
     Model,
@@ -39,10 +40,14 @@ _BLOCK = 4096
 @dataclass(frozen=True)
 class Poses:
     """Poses to fit peers to, `seen`, and to measure them on, `measured`; what fits share is
-    computed once."""
+    computed once.
+
+    `evenness` is how the even ones weigh the poses, see `FitOptions`.
+    """
 
     seen: Snapshots
     measured: Snapshots
+    evenness: float = FitOptions.evenness
 
     @cached_property
     def moments(self) -> tuple[np.ndarray, float]:
@@ -51,19 +56,30 @@ class Poses:
         return moments(self.seen.u), time.perf_counter() - started
 
     @cached_property
+    def weights(self) -> np.ndarray:
+        """What those seen weigh in the loss of a network, (n_poses,)."""
+        return pose_weights(self.seen, self.evenness)
+
+    @cached_property
+    def even_moments(self) -> tuple[np.ndarray, float]:
+        """The same as `moments`, of poses with their `weights`."""
+        started = time.perf_counter()
+        return moments(self.seen.u, self.weights), time.perf_counter() - started
+
+    @property
     def digest(self) -> str:
         """That of the poses seen."""
-        return hashlib.sha256(np.ascontiguousarray(self.seen.u).data).hexdigest()
+        return self.seen.digest
 
 
 def fit_linear_peers(
-    folder: str | Path, body: Body, seen: Snapshots, rank: int, seed: int, command: str
+    folder: str | Path, body: Body, poses: Poses, rank: int, seed: int, command: str
 ) -> dict[str, str]:
     """Fit the linear peers up to `rank` and store them in a model's folder.
 
     Returns, by name, why some were left out: a body that nothing holds has no modes.
     """
-    poses, refused = Poses(seen, seen), {}
+    refused = {}
     for kind in NESTED:
         try:
             peer = _nested(body, poses, kind, rank)
@@ -101,8 +117,8 @@ def fit_peer(
     checkpoint = Path(folder) / PEERS / name / "checkpoint.safetensors"
     if kind in NESTED:
         peer = _nested(body, poses, kind, model.components.shape[1])
-    elif kind == "quadratic":
-        peer = _quadratic(model, poses, options.rank)
+    elif kind in MANIFOLDS:
+        peer = _quadratic(model, poses, kind, options.rank)
     else:
         peer = _network(kind, options, poses, checkpoint, report)
     peer = _told(peer, poses, options.seed, command)
@@ -124,6 +140,10 @@ def _nested(body: Body, poses: Poses, kind: str, rank: int) -> Peer:
     started, shared = time.perf_counter(), 0.0
     if kind == "modal":
         source: Weighted = fit_modal(body, rank)
+    elif kind == "evenpca":
+        total, shared = poses.even_moments
+        started = time.perf_counter()
+        source = _even_directions(total, rank)
     else:
         # Counted for each, whoever was the first to need it.
         total, shared = poses.moments
@@ -136,15 +156,24 @@ def _nested(body: Body, poses: Poses, kind: str, rank: int) -> Peer:
     return Peer(kind, rank, source, {"seconds": shared + time.perf_counter() - started})
 
 
-def _quadratic(model: Model, poses: Poses, rank: int) -> Peer:
+def _even_directions(total: np.ndarray, rank: int) -> Weighted:
+    """Principal directions of poses that weigh as in the loss, by their moments."""
+    return fit_weighted(total, sp.eye_array(len(total)), rank, "poses")
+
+
+def _quadratic(model: Model, poses: Poses, kind: str, rank: int) -> Peer:
     most = model.components.shape[1]
     if rank > most:
-        raise InputError(f"rank: expected 1 to {most} for quadratic, given {rank}")
-    started = time.perf_counter()
-    source = fit_quadratic(poses.seen.u, rank, model.components[:, :rank])
-    seconds = time.perf_counter() - started
-    # Its linear part are the model's components, which take the poses' moments.
-    return Peer("quadratic", rank, source, {"seconds": poses.moments[1] + seconds})
+        raise InputError(f"rank: expected 1 to {most} for {kind}, given {rank}")
+    if kind == "quadratic":
+        # Its linear part are the model's components, which take the poses' moments.
+        shared, started = poses.moments[1], time.perf_counter()
+        source = fit_quadratic(poses.seen.u, rank, model.components[:, :rank])
+    else:
+        (total, shared), started = poses.even_moments, time.perf_counter()
+        V = _even_directions(total, rank).basis
+        source = fit_quadratic(poses.seen.u, rank, V, poses.weights, kind)
+    return Peer(kind, rank, source, {"seconds": shared + time.perf_counter() - started})
 
 
 def _network(
@@ -169,5 +198,7 @@ def _told(peer: Peer, poses: Poses, seed: int, command: str) -> Peer:
     facts: dict[str, Any] = {"seed": seed, "command": command}
     if peer.kind != "modal":
         facts |= {"poses": {"trained_on": len(poses.seen.u), "sha256": poses.digest}}
+    if peer.kind.startswith("even"):
+        facts |= {"evenness": poses.evenness}
     seconds = round(peer.facts["seconds"], 1)
     return replace(peer, facts=peer.facts | facts | {"seconds": seconds})

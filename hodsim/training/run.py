@@ -30,7 +30,7 @@ from hodsim.subspaces import (
 from hodsim.training.errors import relative_error
 from hodsim.training.fit import fit
 from hodsim.training.options import FitOptions
-from hodsim.training.peers import fit_linear_peers, reconstruction_error
+from hodsim.training.peers import Poses, fit_linear_peers, reconstruction_error
 from hodsim.training.reach import cover_poses
 from hodsim.training.split import held_out_of
 from hodsim.training.team import Team, joined
@@ -119,12 +119,18 @@ def _train(
     quadratic = fit_quadratic(seen.u, rank, pca.basis[:, :rank])
     rivals = {"pca": fitted - started, "quadratic": time.perf_counter() - started}
     body = body_of(scenes[0])
-    refused = fit_linear_peers(out, body, seen, pca.rank, options.seed, command)
+    refused = fit_linear_peers(
+        out, body, Poses(seen, measured, options.fit.evenness), pca.rank, options.seed, command
+    )
     card = {
         "origin": origin_of(body),
         "scenes": [scene.name for scene in scenes],
         "trajectories_of_each_scene": options.trajectories,
-        "poses": {"trained_on": len(seen.u), "held_out": len(unseen.u)},
+        "poses": {
+            "trained_on": len(seen.u),
+            "held_out": len(unseen.u),
+            "sha256": seen.digest,
+        },
         "stopped_early": failed,
         "options": asdict(options),
         "command": command,

@@ -33,6 +33,13 @@ METHODS = {
         "-",
     ),
     "pca": Method("PCA", "Principal directions of the snapshots, r of them.", "#0072B2", "o", "-"),
+    "evenpca": Method(
+        "even PCA",
+        "Principal directions of the snapshots, which weigh as in the loss of the networks.",
+        "#4B3FA8",
+        "p",
+        ":",
+    ),
     "masspca": Method(
         "mass PCA", "Principal directions in the inner product of the mass.", "#56B4E9", "s", "--"
     ),
@@ -56,6 +63,13 @@ METHODS = {
         "#CC79A7",
         "D",
         "--",
+    ),
+    "evenquadratic": Method(
+        "even quadratic",
+        "Quadratic manifold fitted to snapshots that weigh as in the loss of the networks.",
+        "#9A4FA0",
+        "d",
+        "-.",
     ),
     "autoencoder": Method(
         "autoencoder",

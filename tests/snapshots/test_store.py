@@ -207,3 +207,20 @@ def test_origin_tells_what_poses_depend_on() -> None:
     material = MaterialSpec("stvk", 1e4, 0.3, 1000.0)
     consistent = origin_of(make_body(mesh, material, fixed, "consistent"))
     assert {k for k in ORIGIN if consistent[k] != ORIGIN[k]} == {"mass"}
+
+
+def test_a_digest_is_of_the_poses_whatever_their_order(tmp_path: Path) -> None:
+    store, body = Store(tmp_path), _body()
+    u = np.random.default_rng(0).standard_normal((3, 4, body.n_dofs))
+    for name, poses in zip(("a-0", "a-1", "b-0"), u, strict=True):
+        store.write(name, poses, origin=origin_of(body), **TOLD)
+    whole = store.read().digest
+    assert store.read(["b-0", "a-1", "a-0"]).digest == whole
+    assert store.read(["a-0", "a-1"]).digest == store.read().split(["b-0"])[0].digest != whole
+    # Two poses exchanged, one changed in its last bit: each is another set.
+    store.write("a-1", u[1, ::-1], origin=origin_of(body), **TOLD)
+    exchanged = store.read().digest
+    changed = u[1].astype(np.float32)
+    changed[2, 5] = np.nextafter(changed[2, 5], np.float32(9))
+    store.write("a-1", changed, origin=origin_of(body), **TOLD)
+    assert len({whole, exchanged, store.read().digest}) == 3

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from hodsim import InputError
-from hodsim.subspaces import Weighted, fit_pca, fit_weighted, moments
+from hodsim.subspaces import Weighted, fit_pca, fit_quadratic, fit_weighted, moments
 
 N = 15
 
@@ -70,6 +70,20 @@ def test_without_a_weight_it_is_pca() -> None:
     u = _poses()
     subspace = fit_weighted(moments(u), sp.csr_array(np.eye(N)), 4, "mass").subspace(4, "masspca")
     np.testing.assert_allclose(subspace.reconstruct(u), fit_pca(u, 4).reconstruct(u), atol=1e-8)
+
+
+def test_poses_that_weigh_count_as_often() -> None:
+    """A pose of weight 3 is the same as three of it, for directions and for manifolds."""
+    u, w = _poses(), np.random.default_rng(4).integers(1, 4, 40)
+    often = np.repeat(u, w, axis=0)
+    np.testing.assert_allclose(moments(u, w.astype(float)), moments(often), rtol=1e-12, atol=1e-12)
+    even = fit_weighted(moments(u, w.astype(float)), sp.csr_array(np.eye(N)), 3, "poses")
+    V = even.subspace(3, "evenpca").basis
+    np.testing.assert_allclose(np.abs(np.sum(V * fit_pca(often, 3).basis, axis=0)), 1.0, atol=1e-9)
+    found = fit_quadratic(u, 3, V, w.astype(float), "evenquadratic")
+    assert (found.kind, found.rank) == ("evenquadratic", 3)
+    np.testing.assert_allclose(found.basis, fit_quadratic(often, 3, V).basis, atol=1e-9)
+    assert np.abs(found.basis - fit_quadratic(u, 3, V).basis).max() > 1e-3
 
 
 def test_what_cannot_be_decomposed() -> None:

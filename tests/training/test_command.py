@@ -42,7 +42,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "origin": origin_of(body_of(scene)),
         "scenes": ["small"],
         "options": {"seed": 7, "fit": FIT},
-        "poses": {"trained_on": len(seen.u)},
+        "trajectories_of_each_scene": 12,
+        "poses": {"trained_on": len(seen.u), "sha256": seen.digest},
     }
     V, W = fit_pca(seen.u, 8).basis, fit_quadratic(seen.u, 2).basis[:, 2:]
     save_model(home / "model", Model(network, V, W, card))
@@ -116,20 +117,20 @@ def test_what_is_there_is_kept_unless_told(run: Run, home: Path) -> None:
 
     before = state()
     # Poses of before, and the network of three epochs: kept, which is said.
-    (home / "motions" / "small-0003.h5").unlink()
-    code, out, _ = _call(run, home, "masspca-2,hybrid-3,quadratic-3")
+    code, out, _ = _call(run, home, "masspca-2,hybrid-3,quadratic-3", "--trajectories", 14)
     assert code == 0
     assert state() == before
     for name in ("masspca", "hybrid-3"):
         assert f"kept {name}, fitted to other poses" in out
+    assert "kept hybrid-3, fitted with other epochs: --again fits it anew" in out
     assert "kept quadratic-3" not in out
-    assert "the model was trained on 99 poses, the peers on 90: not the same data" in out
+    assert "the model was trained on 99 poses, the peers on 117: not the same data" in out
     assert sorted(load_cubatures(home / "model")) == ["hybrid-3", "masspca-2", "quadratic-3"]
     code, out, _ = _call(run, home, "hybrid-3", "--again", "--linear", 2)
     assert code == 0
     assert state()[0] != before[0]
     assert state()[1] == before[1]
-    assert "fitted to other poses" not in out
+    assert "kept hybrid-3" not in out
     options = load_model(home / "model").peers["hybrid-3"].facts["options"]
     assert (options["linear"], options["epochs"]) == (2, 4)
     # Its cubature is fitted anew, too, even where the peer comes out as it was.
@@ -164,6 +165,27 @@ def test_stopped_it_goes_on_with_the_next(
     assert sorted(load_cubatures(home / "model")) == [
         "hod-3", "masspca-2", "quadratic-3", "quadratic-4"
     ]  # fmt: skip
+
+
+def test_missing_motions_are_made_and_those_of_others_refused(run: Run, home: Path) -> None:
+    lost = home / "motions" / "small-0003.h5"
+    before = lost.read_bytes()
+    lost.unlink()
+    code, out, _ = _call(run, home, "evenpca-2")
+    assert (code, "not the same data" in out) == (0, False)
+    # All but what HDF5 itself stores of time.
+    assert len(lost.read_bytes()) == len(before)
+    seen, _ = _split(home)
+    facts = load_model(home / "model").peers["evenpca"].facts
+    assert facts["poses"] == {"trained_on": len(seen.u), "sha256": seen.digest}
+    for name, told in (
+        ("other-0000", "expected motions of small, found other-0000"),
+        ("small-0002", "expected the motion that this scene and seed draw"),
+    ):
+        shutil.copy(lost, home / "motions" / f"{name}.h5")
+        code, _, err = _call(run, home, "evenpca-2")
+        assert (code, told in err) == (2, True), err
+        (home / "motions" / f"{name}.h5").unlink()
 
 
 def test_quick_makes_its_own_motions(run: Run, home: Path) -> None:

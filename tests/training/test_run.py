@@ -86,7 +86,8 @@ def test_the_card(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     assert card["origin"] == origin_of(body_of(SCENE))
     assert card["scenes"] == ["bend"]
     assert card["command"] == "hodsim train bend.toml"
-    assert card["poses"] == {"trained_on": 11 * 9, "held_out": 9}
+    seen, _ = Store(folder / "snapshots").read().split(["bend-0011"])
+    assert card["poses"] == {"trained_on": 11 * 9, "held_out": 9, "sha256": seen.digest}
     assert card["stopped_early"] == []
     options = card["options"]
     assert (options["trajectories"], options["seed"], options["workers"]) == (12, 5, 1)
@@ -185,7 +186,7 @@ def test_a_model_of_before_gets_its_range_from_its_snapshots(
 def test_linear_peers_come_with_it(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     folder, _ = run
     model = load_model(folder)
-    assert sorted(model.peers) == ["masspca", "modal", "stiffpca"]
+    assert sorted(model.peers) == ["evenpca", "masspca", "modal", "stiffpca"]
     assert model.card["peers_left_out"] == {}
     body, seen = body_of(SCENE), Store(folder / "snapshots").read().split(["bend-0011"])[0]
     again = fit_weighted(moments(seen.u), body.mass, 5, "mass").subspace(3, "masspca")
@@ -207,7 +208,7 @@ def test_a_body_that_nothing_holds_has_no_modes(tmp_path: Path) -> None:
     model = train([loose], tmp_path, replace(OPTIONS, trajectories=2, fit=fit))
     assert sorted(model.card["peers_left_out"]) == ["modal", "stiffpca"]
     assert "clamp" in model.card["peers_left_out"]["modal"]
-    assert list(load_model(tmp_path).peers) == ["masspca"]
+    assert list(load_model(tmp_path).peers) == ["evenpca", "masspca"]
 
 
 def _same_files(one: Path, other: Path) -> list[str]:
