@@ -110,6 +110,16 @@ def test_what_is_left_out_is_said_and_the_rest_goes_on(
     assert "expected 1 to 4" in rows[2]["failure"]
 
 
+def test_loads_of_another_kind_are_not_dropped_in_silence(run: Run, home: Path) -> None:
+    names = (home / "other-1.toml", home / "pull-1.toml")
+    code, printed, err = run("compare", *names, "--loads", "2x", "--subspaces", "pca-2")
+    assert (code, err) == (0, "")
+    assert "other-1: left out: loads of another kind are played as they are" in printed
+    code, _, err = run("compare", names[0], "--loads", "2x", "--subspaces", "pca-2")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "other-1: left out" in err
+
+
 def test_ablation(run: Run, home: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     code, out, _ = run("compare", home / "small.toml", "--ablate", "--json", report)
@@ -134,7 +144,7 @@ def test_ablation(run: Run, home: Path, tmp_path: Path) -> None:
         (("--subspaces", "pca-4..pca-9"), "given 'pca-4..pca-9'"),
         (("--subspaces", "pca-1..900"), "at most 200"),
         (("--loads", "3"), "loads: expected held-out, other or a factor"),
-        (("--loads", "other"), "expected some to compare in"),
+        (("--loads", "other"), "left out: these loads have no other"),
         (("--integrators", "rk4"), "integrators: expected euler or bdf2"),
         (("--formulations", "implicit"), "formulation: expected"),
         (("--formulations", ""), "at least one besides full"),

@@ -120,6 +120,7 @@ def compare(
         matches_of,
         run_cells,
         summary_of,
+        without_cases,
     )
 
     forms = _listed(formulations) or []
@@ -139,14 +140,21 @@ def compare(
     output.one_thread()
     wanted = _listed(loads)
     opened = compared.scenes_named(scenes, wanted)
+    if quick:
+        opened = compared.one_of_each(opened)
+    kinds = wanted or ("held-out", "other")
     cases = cases_of(
-        compared.one_of_each(opened) if quick else opened,
-        wanted or ("held-out", "other"),
+        opened,
+        kinds,
         _listed(integrators) or (),
         _QUICK_STEPS if quick else None,
     )
+    apart = without_cases(opened, kinds)
+    if apart and not cases:
+        raise InputError(apart[0])
     commit = results.commit()
     cells, told = cells_of(cases, lambda scene: model_folder(scene, model), specs_of, solver)
+    told = [*apart, *told]
     store = None if out is None else Store(out / "cells", commit)
     with output.progress() as report:
         runs = run_cells(cells, store, jobs, dask, solver, report)

@@ -134,7 +134,7 @@ def _bodies() -> list[str]:
 
 def _of_body(body: str, loads: Sequence[str] | None) -> list[Scene]:
     folder = data_dir("scenes") / ("" if body == _PLAIN else body)
-    paths = sorted((folder / "heldout").glob("*.toml"))
+    paths = [] if loads == ["other"] else sorted((folder / "heldout").glob("*.toml"))
     if loads is not None and "other" in loads:
         others = sorted((folder / "other").glob("*.toml"))
         if not others:

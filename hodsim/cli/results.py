@@ -190,7 +190,11 @@ def matches_table(matches: Sequence[Match], several: Sequence[str]) -> Table:
         name = match.hod if match.formulation == "incremental" else f"{match.hod} (lagrangian)"
         line = lines.setdefault((title(match.group, several), name), {})
         found = (match.by_position, match.by_velocity)
-        line[match.method] = " / ".join(f">{match.up_to}" if x is None else f"{x}" for x in found)
+        line[match.method] = (
+            " / ".join(f">{match.up_to}" if x is None else f"{x}" for x in found)
+            if match.compared
+            else "not compared"
+        )
     for (where, hod), line in lines.items():
         made.add_row(where, hod, *(line.get(method, "-") for method in methods))
     return made

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from hodsim.comparison.cases import INTEGRATORS, OTHER, Case, cases_of, is_other
+from hodsim.comparison.cases import (
+    INTEGRATORS,
+    OTHER,
+    Case,
+    cases_of,
+    is_other,
+    without_cases,
+)
 from hodsim.comparison.cells import Cell, Store, Worst, cells_of
 from hodsim.comparison.engine import Crash, each
 from hodsim.comparison.library import Library
@@ -42,4 +49,5 @@ __all__ = [
     "summary_of",
     "travel",
     "turn",
+    "without_cases",
 ]

@@ -14,6 +14,7 @@ from hodsim.errors import InputError
 from hodsim.scene import Scene
 
 OTHER: Final = "other"
+_LARGEST = 1e6  # more is no load but a slip of the key, and soon no number
 INTEGRATORS: Final = {"euler": "implicit-euler", "bdf2": "bdf2"}
 
 
@@ -69,6 +70,20 @@ def cases_of(
     return found
 
 
+def without_cases(scenes: Iterable[Scene], loads: Sequence[str]) -> list[str]:
+    """A line for the scenes of another kind of load, or not, that these loads leave without one."""
+    kinds = {load == OTHER for load in loads}
+    named: dict[bool, list[str]] = {}
+    for scene in scenes:
+        if is_other(scene) not in kinds:
+            named.setdefault(is_other(scene), []).append(scene.name)
+    why = {
+        True: "loads of another kind are played as they are, and only with --loads other",
+        False: f"these loads have no other; name {HELD_OUT} or a factor in --loads, too",
+    }
+    return [f"{', '.join(names)}: left out: {why[other]}" for other, names in named.items()]
+
+
 def is_other(scene: Scene) -> bool:
     """Whether its loads are of another kind than training's: "other-1", or in a folder "other"."""
     folder = None if scene.path is None else scene.path.absolute().parent.name
@@ -85,9 +100,10 @@ def _factor(load: str) -> float:
         return 1.0
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)x", load)
     factor = float(match[1]) if match else 0.0
-    if factor == 0.0:
+    if not 0.0 < factor <= _LARGEST:
         raise InputError(
-            f"loads: expected {HELD_OUT}, {OTHER} or a factor such as 1.5x, given {load!r}"
+            f"loads: expected {HELD_OUT}, {OTHER} or a factor above 0 and up to {_LARGEST:g} such "
+            f"as 1.5x, given {load!r}"
         )
     return factor
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _PATIENCE = 30  # s to wait for a scheduler and for a first worker
+_GONE = 120  # s after which a cluster without any worker is given up: a dead one is soon replaced
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def each(
     Raises
     ------
     InputError
-        No scheduler at that address, none of its workers came, or it was lost on the way.
+        No scheduler at that address, none of its workers came, or it or all of them were lost on
+        the way.
     """
     if dask is not None:
         yield from _on_dask(work, items, dask)
@@ -126,7 +129,7 @@ def _on_dask(
     work: Callable[[T], R], items: Sequence[T], address: str
 ) -> Iterator[tuple[int, R | Crash]]:
     try:
-        from distributed import CancelledError, Client, KilledWorker, as_completed
+        from distributed import CancelledError, Client, KilledWorker
         from distributed.comm.core import CommClosedError
     except ImportError as error:
         raise InputError(
@@ -150,7 +153,7 @@ def _on_dask(
         waiting = {client.submit(work, item, pure=False): k for k, item in enumerate(items)}
         blamed: list[int] = []
         try:
-            for future in as_completed(waiting, loop=client.loop):
+            for future in _as_done(client, list(waiting), address):
                 number = waiting.pop(future)
                 try:
                     yield number, future.result()
@@ -161,7 +164,7 @@ def _on_dask(
                 future = client.submit(work, items[number], pure=False)
                 waiting[future] = number
                 try:
-                    yield number, future.result()
+                    yield number, next(_as_done(client, [future], address)).result()
                 except KilledWorker as error:
                     yield number, Crash(" ".join(str(error).split())[:200])
                 del waiting[future]
@@ -176,3 +179,26 @@ def _on_dask(
             ) from error
         finally:
             client.cancel(list(waiting))
+
+
+def _as_done(client: Any, futures: Sequence[Any], address: str) -> Iterator[Any]:
+    """Futures as they are done; `InputError` where no worker is left to do them."""
+    from distributed import as_completed
+
+    ready = as_completed(futures, loop=client.loop)
+    looked = seen = time.monotonic()
+    while not ready.is_empty():
+        if ready.has_ready():
+            yield next(ready)
+            continue
+        time.sleep(0.02)
+        now = time.monotonic()
+        if now - looked > 1.0:
+            looked = now
+            if client.scheduler_info()["workers"]:
+                seen = now
+        if now - seen > _GONE:
+            raise InputError(
+                f"--dask: expected workers at {address}, found none for {_GONE} s; start some and "
+                "run the same command, which goes on where it was"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from hodsim.subspaces import Model, load_model
 T = TypeVar("T")
 # Of a model's folder, what decides the subspaces that training itself leaves.
 _FILES = ("model.json", "weights.safetensors", "rivals.safetensors")
+# Rooms that show what came out, or have no part in it: a change there makes no other run.
+_APART = ("cli", "viewer", "learning")
 
 
 class Library:
@@ -51,12 +54,12 @@ class Library:
         Loads(body, scene.loads)
 
     def key(self, case: Case, spec: Spec, folder: Path, solver: str = "auto") -> str:
-        """SHA-256 of all that decides a run: loads, mesh, model, cubature, spec, version."""
+        """SHA-256 of all that decides a run: loads, mesh, model, cubature, spec, code."""
         told: dict[str, Any] = {
             "case": case.digest(self.body(case.scene).mesh.digest),
             "spec": asdict(spec),
             "solver": solver,
-            "hodsim": hodsim.__version__,
+            "hodsim": _code(),
         }
         if spec.kind != "full":
             told["model"] = self._model_digest(folder, spec)
@@ -82,6 +85,15 @@ class Library:
             self._read[what] = read()
         found: T = self._read[what]
         return found
+
+
+@cache
+def _code() -> str:
+    """Digest of hodsim's own sources, without the rooms that decide no run."""
+    home = Path(hodsim.__file__).parent
+    paths = sorted(path.relative_to(home).as_posix() for path in home.rglob("*.py"))
+    used = [path for path in paths if path.partition("/")[0] not in _APART]
+    return sha256_of([(p, hashlib.sha256((home / p).read_bytes()).hexdigest()) for p in used])
 
 
 def _cubature_digest(cubature: Cubature) -> str:

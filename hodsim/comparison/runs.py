@@ -21,9 +21,15 @@ from hodsim.subspaces import Model
 FULL = Spec("full")
 Progress = Callable[[str, int, int], None]  # label of the run, steps done, steps in all
 
-# What one subspace may come to grief by without taking the others with it: input, Newton's method,
-# and numbers out of range where a basis is poor.
+# What a subspace may come to grief by in the course of things: input, Newton's method, and numbers
+# out of range where a basis is poor. Anything else is a fault, and named as such.
 _REFUSED = (InputError, ConvergenceError, ArithmeticError, np.linalg.LinAlgError)
+
+
+def fault(error: Exception) -> str:
+    """An exception in one line, with its kind where that is not one of those to be expected."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, _REFUSED) else f"{type(error).__name__}: {said}"
 
 
 @dataclass(frozen=True)
@@ -119,10 +125,10 @@ def play(
     for spec in (FULL, *reduced):
         try:
             setups[spec] = setup_of(scene, body, spec, model, cubatures, solver)
-        except _REFUSED as error:
+        except Exception as error:
             if on_refusal == "raise" or spec == FULL:
                 raise
-            setups[spec] = " ".join(str(error).split())
+            setups[spec] = fault(error)
     motions: dict[str, Trajectory] = {}
     runs: list[Run] = []
     reference: Reference | None = None
@@ -143,16 +149,16 @@ def play(
                 on_failure="stop" if recording is None else "hold",
                 progress=told,
             )
-        except _REFUSED as error:
+            reference = reference or reference_of(body, motion)
+            trained = model if spec.kind != "full" else None
+            seconds = None if trained is None else trained.training_seconds(spec.kind, spec.rank)
+            runs.append(measure(scene, body, spec, setup, motion, reference, load, seconds))
+        except Exception as error:
             if on_refusal == "raise" or spec == FULL:
                 raise
-            runs.append(refused(scene, spec, " ".join(str(error).split()), load))
-            continue
-        reference = reference or reference_of(body, motion)
-        motions[spec.label] = motion
-        trained = model if spec.kind != "full" else None
-        seconds = None if trained is None else trained.training_seconds(spec.kind, spec.rank)
-        runs.append(measure(scene, body, spec, setup, motion, reference, load, seconds))
+            runs.append(refused(scene, spec, fault(error), load))
+        else:
+            motions[spec.label] = motion
     return Play(scene, body.mesh, body.free_vertices, tip_vertices(body), tuple(runs), motions)
 
 

@@ -15,7 +15,7 @@ from hodsim.comparison.cells import Cell, Store, Worst
 from hodsim.comparison.engine import Crash, each
 from hodsim.comparison.library import Library
 from hodsim.comparison.measure import Run, refused
-from hodsim.comparison.runs import FULL, Play, Progress, play
+from hodsim.comparison.runs import FULL, Play, Progress, fault, play
 from hodsim.dynamics import FORMULATIONS, Spec, Terms
 from hodsim.errors import InputError
 
@@ -86,6 +86,9 @@ def run_task(task: Task, progress: Progress | None = None) -> Outcome:
             )
         except InputError as error:
             why = " ".join(str(error).split())
+        # One case's fault is told there, and the other cases go on.
+        except Exception as error:  # noqa: BLE001
+            why = fault(error)
     runs = [found.get(spec.label) or refused(scene, spec, why, load) for spec in task.specs]
     return Outcome(tuple(runs), worst)
 

@@ -37,8 +37,10 @@ class Match:
     """The smallest rank from which on a method is as good as a HoD-Net, by the mean tip error.
 
     `by_position` and `by_velocity` are None where no rank compared is; `up_to` is the largest that
-    was. Only runs of one formulation are held against each other. A rank at which a run stopped
-    early matches nothing; one that the model lacks was not compared.
+    was. Only runs of one formulation are held against each other, in the scenes whose full-space
+    motion went through. A rank at which a run stopped early or crashed matches nothing; one that
+    the model lacks was not compared. `compared` is False, and no rank is told, where the HoD-Net
+    itself stopped in a scene or full space did in all.
     """
 
     group: Group
@@ -48,6 +50,7 @@ class Match:
     by_position: int | None
     by_velocity: int | None
     up_to: int
+    compared: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Flat, ready for JSON."""
@@ -67,7 +70,8 @@ def summary_of(runs: Iterable[Run]) -> list[dict[str, Any]]:
     """A line for each group and label.
 
     "loads" runs, "stopped" of them early; "E_mean", "E_worst", "E_spread" (standard deviation) of
-    each error E over the others; means of Newton iterations, step time, speed-up, tets and seconds.
+    each error E over the others; means over them of Newton iterations, step time, speed-up, tets
+    and seconds.
     """
     lines = []
     for group, members in grouped(runs).items():
@@ -87,7 +91,7 @@ def summary_of(runs: Iterable[Run]) -> list[dict[str, Any]]:
                 line[f"{name}_worst"] = max(values, default=None)
                 line[f"{name}_spread"] = pstdev(values) if values else None
             for name in _COSTS:
-                values = _known(mine, name)
+                values = _known((run for run in mine if run.converged), name)
                 line[name] = fmean(values) if values else None
             lines.append(line)
     return lines
@@ -103,18 +107,21 @@ def matches_of(runs: Iterable[Run]) -> list[Match]:
             methods = dict.fromkeys(r.subspace for r in same if r.subspace != "hod")
             for hod in hods:
                 best = [r for r in same if r.label == hod]
-                if not all(r.converged for r in best):
-                    continue
+                measured = {r.scene for r in best if r.tip_position_error is not None}
+                compared = all(r.converged for r in best) and bool(measured)
                 for method in methods:
-                    rivals = [r for r in same if r.subspace == method and r.engine is not None]
-                    ranks = sorted({r.rank for r in rivals if r.rank is not None})
+                    rivals = [r for r in same if r.subspace == method]
+                    # One crash does not take a rank out of the comparison: no start at all does.
+                    begun = {r.rank for r in rivals if r.engine is not None}
+                    ranks = sorted(rank for rank in begun if rank is not None)
                     if not ranks:
                         continue
-                    position = _rank_from(best, rivals, ranks, "tip_position_error")
-                    velocity = _rank_from(best, rivals, ranks, "tip_velocity_error")
-                    found.append(
-                        Match(group, hod, method, formulation, position, velocity, ranks[-1])
-                    )
+                    mine = [r for r in rivals if r.scene in measured]
+                    by = [
+                        _rank_from(best, mine, ranks, name) if compared else None
+                        for name in ("tip_position_error", "tip_velocity_error")
+                    ]
+                    found.append(Match(group, hod, method, formulation, *by, ranks[-1], compared))
     return found
 
 
@@ -129,7 +136,7 @@ def _rank_from(
     for rank in reversed(ranks):
         mine = [r for r in rivals if r.rank == rank]
         values = _known(mine, name)
-        if len(values) < len(mine) or fmean(values) > fmean(least):
+        if not values or len(values) < len(mine) or fmean(values) > fmean(least):
             break
         first = rank
     return first

@@ -94,6 +94,9 @@ def joined(device: str = "cpu") -> Iterator[Team]:
     if size == 1:
         yield Team(device=place)
         return
+    if device == "cuda":
+        # Before the first barrier, for which all would else take the first GPU.
+        torch.cuda.set_device(local)
     dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Team(dist.get_rank(), size, place)

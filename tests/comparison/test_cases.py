@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hodsim.comparison import cases_of
+from hodsim.comparison import cases_of, without_cases
 from hodsim.errors import InputError
 from hodsim.scene import (
     BeamSpec,
@@ -51,6 +51,20 @@ def test_other_loads_are_not_scaled_and_not_held_out() -> None:
     ]
     assert cases_of([other], ["held-out"]) == []
     assert len(cases_of([SCENE, other])) == 2
+
+
+def test_scenes_that_no_load_takes_are_named() -> None:
+    other = replace(SCENE, name="other-2")
+    assert without_cases([SCENE, other], ["held-out", "other"]) == []
+    (told,) = without_cases([SCENE, other, replace(other, name="other-3")], ["2x"])
+    assert told.startswith("other-2, other-3: left out: loads of another kind")
+    assert without_cases([SCENE, other], ["other"])[0].startswith("pull-1: left out:")
+
+
+@pytest.mark.parametrize("factor", ["0x", "1e3x", "9" * 400 + "x", "2000000x"])
+def test_factors_out_of_range(factor: str) -> None:
+    with pytest.raises(InputError, match="a factor above 0 and up to 1e"):
+        cases_of([SCENE], [factor])
 
 
 def test_integrators_and_steps() -> None:

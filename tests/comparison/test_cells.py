@@ -7,17 +7,19 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from homes import make_home, variant
 
-from hodsim.comparison import Cell, Store, cases_of, cells_of, play, run_cells, study
+from hodsim.cli.compared import thorough
+from hodsim.comparison import Cell, Store, cases_of, cells_of, library, play, run_cells, study
 from hodsim.dynamics import Spec, parse_specs
 from hodsim.errors import InputError
-from hodsim.networks import save_network
+from hodsim.networks import HoDNet, Shape, save_network
 from hodsim.scene import Scene
-from hodsim.subspaces import load_model
+from hodsim.subspaces import Peer, load_model, save_peer
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,94 @@ def test_the_key_follows_the_files(scene: Scene, tmp_path: Path) -> None:
     assert after[0] == before[0]
     assert after[1] != before[1]
     assert after[2] != before[2]
+
+
+def test_the_key_follows_the_code(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [cell.key for cell in cells_for([scene])[0]]
+    whole, paths = Path.read_bytes, []
+
+    def changed(path: Path) -> bytes:
+        paths.append(path)
+        return whole(path) + (b"#" if path.name == "newton.py" else b"")
+
+    monkeypatch.setattr(Path, "read_bytes", changed)
+    library._code.cache_clear()
+    after = [cell.key for cell in cells_for([scene])[0]]
+    monkeypatch.undo()
+    library._code.cache_clear()
+    assert all(a != b for a, b in zip(after, before, strict=True))
+    assert [cell.key for cell in cells_for([scene])[0]] == before
+    assert {"newton.py", "hod.py"} <= {path.name for path in paths}
+    assert not any({"cli", "viewer"} & set(path.parts[-3:-1]) for path in paths)
+
+
+@pytest.mark.parametrize("damage", [{"poses"}, {"options"}, set()])
+def test_a_peer_fitted_otherwise_than_the_model_is_told(
+    scene: Scene, tmp_path: Path, damage: set[str]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(scene.model, folder)
+    model = load_model(folder)
+    fit = {"rank": 2, "epochs": 40, "rate": 0.01}
+    own = {"poses": {"trained_on": 99, "sha256": "a"}, "options": {"fit": fit}}
+    save_network(folder, model.network, model.card | own)
+    facts = {"poses": own["poses"], "options": fit | {"rank": 3, "design": "hod"}}
+    if "poses" in damage:
+        facts["poses"] = {"trained_on": 99, "sha256": "b"}
+    if "options" in damage:
+        facts["options"] |= {"epochs": 7}
+    network = HoDNet(Shape(model.network.shape.n_dofs, 3, (5,), (5,), 6)).double()
+    save_peer(folder, model.card["origin"], Peer("hod", 3, network, {"seconds": 1.0} | facts))
+    _, told = cells_for([replace(scene, model=folder)], "hod-2,hod-3")
+    wanted = {
+        "poses": "fitted to other poses than the model (99 and 99)",
+        "options": "fitted with other options than the model (epochs 7, the model 40)",
+    }
+    assert told == [f"beam-3x1x1: hod-3: {wanted[name]}" for name in damage]
+
+
+def test_a_damaged_basis_refuses_its_own_and_the_rest_goes_on(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(scene.model, folder)
+    (folder / "peers").mkdir()
+    (folder / "peers" / "modal.safetensors").write_bytes(b"no")
+    specs_of = thorough(["incremental"], False)
+    moved = replace(scene, model=folder)
+    cells, told = cells_of(cases_of([moved]), lambda scene: scene.model, specs_of)
+    labels = {c.spec.label: c.refusal for c in cells}
+    assert {"hod-2", "pca-2", "quadratic-2", "modal-2"} <= set(labels)
+    assert [k for k, why in labels.items() if why] == [k for k in labels if k.startswith("modal")]
+    assert all("modal.safetensors: expected bases of hodsim" in line for line in told)
+
+
+def test_a_fault_in_one_case_is_told_and_the_others_go_on(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = variant(scene, "pull", 5.0)
+    cells, _ = cells_for([scene, replace(other, model=scene.model)], "pca-2,hod-2")
+    sound = study.play
+
+    def faulty(scene: Scene, *more: Any, **options: Any) -> Any:
+        if scene.name == "small":
+            raise MemoryError("no room")
+        return sound(scene, *more, **options)
+
+    monkeypatch.setattr(study, "play", faulty)
+    runs = run_cells(cells, Store(tmp_path / "cells"))
+    assert [run.converged for run in runs] == [False] * 3 + [True] * 3
+    assert {run.failure for run in runs[:3]} == {"MemoryError: no room"}
+    monkeypatch.undo()
+    assert all(run.converged for run in run_cells(cells, Store(tmp_path / "cells")))
+
+
+@pytest.mark.parametrize("content", ["[]", "7", '{"key": "KEY", "run": []}', "[" * 9999, "{"])
+def test_what_is_no_run_is_made_again(scene: Scene, tmp_path: Path, content: str) -> None:
+    cells, _ = cells_for([scene], "pca-2")
+    store = Store(tmp_path)
+    text = content.replace("KEY", cells[1].key)
+    (tmp_path / f"{cells[1].name}.json").write_text(text)
+    assert store.read(cells[1]) is None
+    assert store.commit_of(cells[1]) is None
 
 
 def test_runs_are_kept_and_only_the_missing_are_made(

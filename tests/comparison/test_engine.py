@@ -142,6 +142,27 @@ def test_work_that_kills_every_worker_of_a_cluster_is_told() -> None:
     assert found == {0: 0, 2: 4, 3: 9}
 
 
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    from hodsim.comparison import engine
+
+    def slow(number: int) -> int:
+        import time
+
+        time.sleep(60.0 * number)
+        return number
+
+    monkeypatch.setattr(engine, "_GONE", 2)
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        found = each(slow, [0, 1], dask=cluster.scheduler_address)
+        assert next(found) == (0, 0)
+        cluster.scale(0)
+        with pytest.raises(InputError, match=r"expected workers at .* found none for 2 s"):
+            list(found)
+
+
 def test_no_scheduler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from hodsim.comparison import engine
 

@@ -12,7 +12,7 @@ import pytest
 
 from hodsim.comparison import Run, play, runs
 from hodsim.comparison.runs import FULL, Play
-from hodsim.dynamics import parse_specs
+from hodsim.dynamics import Spec, parse_specs
 from hodsim.errors import InputError
 from hodsim.fem import Body, body_of
 from hodsim.networks import HoDNet, Shape
@@ -140,6 +140,25 @@ def test_a_rank_that_is_not_there_is_told_and_the_rest_goes_on(
     assert other.tip_position_error == p.runs[2].tip_position_error
     with pytest.raises(InputError, match="on_refusal"):
         play(scene, model, specs, on_refusal="hide")
+
+
+def test_a_fault_in_one_subspace_is_told_by_its_kind_and_the_rest_goes_on(
+    small: tuple[Scene, Model, Play], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, model, p = small
+    sound = runs.setup_of
+
+    def faulty(scene: Scene, body: Any, spec: Spec, *more: Any) -> Any:
+        if spec.kind == "hod":
+            raise KeyError("basis")
+        return sound(scene, body, spec, *more)
+
+    monkeypatch.setattr(runs, "setup_of", faulty)
+    told = play(scene, model, parse_specs("hod-2,pca-2"), on_refusal="tell")
+    assert told.runs[1].failure == "KeyError: 'basis'"
+    assert told.runs[2].tip_position_error == p.runs[2].tip_position_error
+    with pytest.raises(KeyError):
+        play(scene, model, parse_specs("hod-2,pca-2"))
 
 
 def test_times_are_medians(small: tuple[Scene, Model, Play]) -> None:

@@ -101,8 +101,34 @@ def test_a_run_that_stopped_matches_nothing() -> None:
     assert ranks(stopped) == {("hod-6", "pca"): (None, None, 15)}
     early = [*both("hod-6", 0.01, 0.02), *both("pca-12", None, 1), *both("pca-15", 0.001, 0.001)]
     assert ranks(early) == {("hod-6", "pca"): (15, 15, 15)}
-    # With a HoD-Net that stopped there is nothing to match.
-    assert ranks([*both("hod-6", None, 1), *both("pca-12", 0.001, 0.001)]) == {}
+    # With a HoD-Net that stopped there is nothing to match: another thing than no rank that does.
+    told = matches_of([*both("hod-6", None, 1), *both("pca-12", 0.001, 0.001)])
+    assert [(m.by_position, m.up_to, m.compared) for m in told] == [(None, 12, False)]
+    assert [m.compared for m in matches_of(stopped)] == [True]
+
+
+def test_a_crash_takes_no_rank_out_and_no_start_at_all_does() -> None:
+    crashed = {"engine": None, "steps": 0, "failure": "crashed: two workers died at it"}
+    hod = both("hod-6", 0.01, 0.02)
+    one = [run("pca-12", "bend-1", 0.001, 0.001), run("pca-12", "bend-2", None, None, **crashed)]
+    assert ranks([*hod, *both("pca-9", 0.005, 0.005), *one]) == {("hod-6", "pca"): (None, None, 12)}
+    none = [run("pca-12", f"bend-{k}", None, None, **crashed) for k in (1, 2)]
+    assert ranks([*hod, *both("pca-9", 0.005, 0.005), *none]) == {("hod-6", "pca"): (9, 9, 9)}
+
+
+def test_a_scene_in_which_full_space_stopped_is_held_against_nobody() -> None:
+    """It has no error for anyone, and nobody stopped there."""
+    through = {"converged": True, "failure": None}
+    bare = [run(k, "bend-3", None, None, **through) for k in ("hod-6", "pca-9")]
+    runs = [*both("hod-6", 0.01, 0.02), *both("pca-9", 0.005, 0.005)]
+    assert ranks([*runs, *bare]) == {("hod-6", "pca"): (9, 9, 9)}
+    assert [m.compared for m in matches_of(bare)] == [False]
+
+
+def test_costs_are_over_the_loads_that_ended() -> None:
+    slow = run("pca-6", "bend-2", None, None, step_ms=9.5, newton_iterations=30.0)
+    (line,) = summary_of([run("pca-6", "bend-1", 0.02, 0.1), slow])
+    assert (line["step_ms"], line["newton_iterations"]) == (0.5, 2.0)
 
 
 def test_only_like_is_held_against_like() -> None:

@@ -20,7 +20,7 @@ from hodsim.viewer.report import Picture, WorstFrame, worst_frames, write_report
 from hodsim.viewer.report.measures import number
 from hodsim.viewer.report.page import lead_label, page
 from hodsim.viewer.report.plots import pareto
-from hodsim.viewer.report.rows import groups, matching_ranks, read_rows
+from hodsim.viewer.report.rows import Matching, groups, matching_ranks, read_rows
 
 CHROMIUM = Path("/usr/bin/chromium")
 FAILURE = 'step 31: Newton <did not> converge & "|g|" = 0.12 after 30 iterations'
@@ -335,13 +335,21 @@ def test_matching_rank_is_where_the_error_stays_below() -> None:
 
     # Rank 8 is better by luck, 12 is not: only from 15 on does it stay.
     lucky = {"hod-6": 0.01, "pca-8": 0.005, "pca-12": 0.02, "pca-15": 0.01, "pca-20": 0.002}
-    assert ranks(lucky) == {"pca": (15, [8, 12, 15, 20])}
-    assert ranks({"hod-6": 0.01, "pca-8": 0.005, "pca-20": 0.02}) == {"pca": (None, [8, 20])}
+    assert ranks(lucky) == {"pca": Matching(15, (8, 12, 15, 20), True)}
+    assert ranks({"hod-6": 0.01, "pca-8": 0.005, "pca-20": 0.02}) == {
+        "pca": Matching(None, (8, 20), True)
+    }
     lacking = row("pca-30", steps=0, converged=False, failure="ranks up to 20")
     found = groups(read_rows(results([lacking, *(row(k, error=e) for k, e in lucky.items())])))
     match = matching_ranks(found, found["hod-6"], "tip_position_error")
-    assert match == {"pca": (15, [8, 12, 15, 20])}
-    assert ranks(lucky, failure="x", converged=False)["pca"][0] is None
+    assert match == {"pca": Matching(15, (8, 12, 15, 20), True)}
+    # HoD-Net itself failed, or nothing has an error: there is nothing to match.
+    assert ranks(lucky, failure="x", converged=False)["pca"] == Matching(
+        None, (8, 12, 15, 20), False
+    )
+    stopped = [row("full"), row("hod-6", converged=False, failure="x"), row("pca-8", error=0.01)]
+    table = Reader(page(results(stopped))).tables["The rank that matches HoD-6"]
+    assert table[2] == ["PCA", "not compared", "not compared"]
     text = page(results([row("full"), *(row(k, error=e) for k, e in lucky.items())]))
     table = Reader(text).tables["The rank that matches HoD-6"]
     assert table[2] == ["PCA", "15", "15"]

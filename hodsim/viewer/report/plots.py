@@ -175,6 +175,8 @@ def over_time(name: str, shown: Mapping[str, Group]) -> Plot | None:
             continue
         t, e = t[seen], e[:, seen]
         style = method(group.kind)
+        if len(curves) < len(group.rows):
+            said += f", {len(curves)} of {len(group.rows)} loads: the others stopped early"
         axes.fill_between(
             t, np.nanmin(e, axis=0), np.nanmax(e, axis=0), color=style.colour, alpha=0.15, lw=0
         )

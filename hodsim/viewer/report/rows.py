@@ -175,30 +175,43 @@ def most_common(names: Iterable[str]) -> str:
     return max(dict.fromkeys(found), key=found.count)
 
 
-def matching_ranks(
-    found: Mapping[str, Group], target: Group, key: str
-) -> dict[str, tuple[int | None, list[int]]]:
-    """For each other method the rank from which on its mean error is at most that of `target`.
+@dataclass(frozen=True)
+class Matching:
+    """How a method matches another, `ranks` being all those that were run: not what a model lacks.
 
-    The first of a pair is the smallest such rank, None where even the highest one that was run
-    has a larger error; the second is every rank that was run, so not those that the model lacks.
-    A group of which a run failed matches nothing, and where the target has failed nothing is
-    matched.
+    `rank` is the smallest from which on its mean error is at most that of the other, None where
+    even the highest has a larger one or failed; `compared` is False where the other itself failed
+    or has no error, so that there is nothing to match.
     """
-    wanted = target.mean(key) if target.sound(key) else None
+
+    rank: int | None
+    ranks: tuple[int, ...]
+    compared: bool
+
+
+def matching_ranks(found: Mapping[str, Group], target: Group, key: str) -> dict[str, Matching]:
+    """For each other method the rank that matches `target`, by the mean of a measure.
+
+    Over the scenes whose full-space motion went through; a group that failed in one of them
+    matches nothing.
+    """
+    measured = {row.scene for row in target.rows if row.value(key) is not None}
+    wanted = None if target.failed else target.mean(key)
     of_kind: dict[str, list[Group]] = {}
     for group in found.values():
         began = any(row.steps for row in group.rows)
         if began and group.rank is not None and group.kind != target.kind:
             of_kind.setdefault(group.kind, []).append(group)
-    matches: dict[str, tuple[int | None, list[int]]] = {}
+    matches: dict[str, Matching] = {}
     for kind, members in of_kind.items():
         ranked = sorted(members, key=lambda group: group.rank or 0)
         first = None
         for group in reversed(ranked):
-            mean = group.mean(key) if group.sound(key) else None
+            mine = Group(tuple(row for row in group.rows if row.scene in measured))
+            mean = mine.mean(key) if mine.sound(key) else None
             if wanted is None or mean is None or mean > wanted:
                 break
             first = group.rank
-        matches[kind] = (first, [group.rank or 0 for group in ranked])
+        ranks = tuple(group.rank or 0 for group in ranked)
+        matches[kind] = Matching(first, ranks, wanted is not None)
     return matches

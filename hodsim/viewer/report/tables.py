@@ -9,6 +9,7 @@ from hodsim.viewer.methods import body_title, method
 from hodsim.viewer.report.measures import BY_KEY, DASH, ERRORS, MEASURES, Measure
 from hodsim.viewer.report.rows import (
     Group,
+    Matching,
     Row,
     by,
     families,
@@ -153,7 +154,7 @@ def _single(row: Row | None, measure: Measure) -> Cell:
 
 def ranks(rows: Sequence[Row], target: str) -> Table | None:
     """The rank from which on each method's mean error is at most that of the label `target`."""
-    found: dict[str, dict[str, dict[str, tuple[int | None, list[int]]]]] = {}
+    found: dict[str, dict[str, dict[str, Matching]]] = {}
     for family, members in by(rows, lambda row: row.family).items():
         of_label = groups(members)
         if target in of_label:
@@ -180,11 +181,12 @@ def ranks(rows: Sequence[Row], target: str) -> Table | None:
     )
 
 
-def _rank(match: tuple[int | None, list[int]] | None) -> Cell:
+def _rank(match: Matching | None) -> Cell:
     if match is None:
         return Cell("not run")
-    first, run = match
-    return Cell(f"none up to {run[-1]}" if first is None else str(first))
+    if not match.compared:
+        return Cell("not compared", bad=True)
+    return Cell(f"none up to {match.ranks[-1]}" if match.rank is None else str(match.rank))
 
 
 def beside(name: str, rows: Sequence[Row], base: Sequence[Row]) -> Table:
