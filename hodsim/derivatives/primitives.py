@@ -18,8 +18,9 @@ from hodsim.derivatives.lanes import Lanes
 from hodsim.derivatives.leibniz import Bilinear, bilinear, product
 from hodsim.derivatives.mixing import compose
 from hodsim.derivatives.rules import UnknownRuleError
+from hodsim.derivatives.steps import Linear, Product, Rows, Smooth, Weighting, lifted, shrunk
+from hodsim.derivatives.tape import Recording
 
-Rows = Callable[[Tensor], Tensor]
 Sigma = Callable[[Tensor, int], list[Tensor]]
 
 
@@ -29,9 +30,28 @@ def linear_map(x: LaneTensor, apply: Rows, transpose: Rows, view: bool = False) 
     apply, transpose : the map and its transpose, on any number of rows at once: (rows, *shape).
     view : the result would share x's memory in torch.
     """
-    lanes = x.lanes
-    y = _with(lanes, apply(lanes.values))
-    return x.run.emit(y, [x], lambda c: [_with(c, transpose(c.values))], x if view else None)
+    return _linear(
+        _with(x.lanes, apply(x.lanes.values)),
+        [x],
+        lambda tangents: apply(tangents[0]),
+        lambda c: [transpose(c)],
+        x if view else None,
+    )
+
+
+def _linear(
+    y: Lanes,
+    parents: Sequence[LaneTensor],
+    apply: Callable[[Sequence[Tensor]], Tensor],
+    transpose: Callable[[Tensor], Sequence[Tensor]],
+    view_of: LaneTensor | None = None,
+) -> LaneTensor:
+    """A result that depends linearly on all its parents, but for a constant in the real lane."""
+
+    def pullback(c: Lanes) -> list[Lanes]:
+        return [_with(c, part) for part in transpose(c.values)]
+
+    return parents[0].run.emit(y, parents, pullback, view_of, Linear(apply, transpose))
 
 
 def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
@@ -43,7 +63,7 @@ def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
     wide = torch.broadcast_shapes(shape, constant.shape)
     values = _spread(lanes.values, wide)
     y = _with(lanes, torch.cat((values[:1] + constant, values[1:])))
-    return x.run.emit(y, [x], lambda c: [_shrunk(c, shape)])
+    return _linear(y, [x], lambda t: _spread(t[0], wide), lambda c: [shrunk(c, shape)])
 
 
 def scaled(
@@ -52,28 +72,30 @@ def scaled(
     times: Callable[[Tensor, Any], Tensor] = torch.mul,
 ) -> LaneTensor:
     """x * constant, or x / constant (torch.div); the shapes broadcast."""
-    values, shape = x.lanes.values, x.lanes.values.shape[1:]
+    shape = x.lanes.values.shape[1:]
     constant = checked(x, constant)
-    if isinstance(constant, Tensor) and constant.dim() > len(shape):
-        values = _lifted(values, constant.dim())
-    y = _with(x.lanes, times(values, constant))
+    rank = max(len(shape), constant.dim() if isinstance(constant, Tensor) else 0)
 
-    def pullback(c: Lanes) -> list[Lanes]:
-        return [_shrunk(_with(c, times(c.values, constant)), shape)]
+    def apply(values: Tensor) -> Tensor:
+        return times(lifted(values, rank), constant)
 
-    return x.run.emit(y, [x], pullback)
+    return _linear(
+        _with(x.lanes, apply(x.lanes.values)),
+        [x],
+        lambda tangents: apply(tangents[0]),
+        lambda c: [shrunk(times(c, constant), shape)],
+    )
 
 
 def selected(x: LaneTensor, mask: Tensor) -> LaneTensor:
     """x where the mask holds, else 0 (were x infinite or nan, still 0); the shapes broadcast."""
     shape = x.lanes.values.shape[1:]
-    values = _spread(x.lanes.values, torch.broadcast_shapes(shape, mask.shape))
-    y = _with(x.lanes, torch.where(mask, values, 0.0))
-
-    def pullback(c: Lanes) -> list[Lanes]:
-        return [_shrunk(_with(c, torch.where(mask, c.values, 0.0)), shape)]
-
-    return x.run.emit(y, [x], pullback)
+    wide = torch.broadcast_shapes(shape, mask.shape)
+    return linear_map(
+        x,
+        lambda values: torch.where(mask, _spread(values, wide), 0.0),
+        lambda c: shrunk(torch.where(mask, c, 0.0), shape),
+    )
 
 
 def added(a: LaneTensor, b: LaneTensor) -> LaneTensor:
@@ -81,7 +103,12 @@ def added(a: LaneTensor, b: LaneTensor) -> LaneTensor:
     shapes = [part.lanes.values.shape[1:] for part in (a, b)]
     wide = torch.broadcast_shapes(*shapes)
     x, y = (_with(part.lanes, _spread(part.lanes.values, wide)) for part in (a, b))
-    return a.run.emit(x + y, [a, b], lambda c: [_shrunk(c, shape) for shape in shapes])
+    return _linear(
+        x + y,
+        [a, b],
+        lambda tangents: lifted(tangents[0], len(wide)) + lifted(tangents[1], len(wide)),
+        lambda c: [shrunk(c, shape) for shape in shapes],
+    )
 
 
 def multiplied(a: LaneTensor, b: LaneTensor) -> LaneTensor:
@@ -89,12 +116,14 @@ def multiplied(a: LaneTensor, b: LaneTensor) -> LaneTensor:
     x, y = a.lanes, b.lanes
 
     def pullback(c: Lanes) -> list[Lanes]:
+        left, right = product(c, y), product(c, x)
         return [
-            _shrunk(product(c, y), x.values.shape[1:]),
-            _shrunk(product(c, x), y.values.shape[1:]),
+            _with(left, shrunk(left.values, x.values.shape[1:])),
+            _with(right, shrunk(right.values, y.values.shape[1:])),
         ]
 
-    return a.run.emit(product(x, y), [a, b], pullback)
+    step = Product(x.values, y.values) if _recorded(a) else None
+    return a.run.emit(product(x, y), [a, b], pullback, step=step)
 
 
 def elementwise(x: LaneTensor, sigma: Sigma) -> LaneTensor:
@@ -102,13 +131,16 @@ def elementwise(x: LaneTensor, sigma: Sigma) -> LaneTensor:
 
     sigma : ``sigma(real, k)`` gives [sigma, sigma', ..., sigma^(k)] at the real lane.
     """
-    lanes, order = x.lanes, x.run.plan.order
-    y = compose(lanes, sigma(lanes.value, order))
+    lanes, recorded = x.lanes, _recorded(x)
+    order = 2 if recorded else x.run.plan.order
+    values = sigma(lanes.value, order)
+    y = compose(lanes, values)
 
     def pullback(c: Lanes) -> list[Lanes]:
         return [product(c, compose(lanes, sigma(lanes.value, order + 1)[1:]))]
 
-    return x.run.emit(y, [x], pullback)
+    step = Smooth(values[1].unsqueeze(0), values[2].unsqueeze(0)) if recorded else None
+    return x.run.emit(y, [x], pullback, step=step)
 
 
 def bilinear_map(
@@ -136,21 +168,24 @@ def bilinear_map(
         if not isinstance(a, LaneTensor):  # the bias alone carries lanes
             return biased(times(a.unsqueeze(0), b))[0]
         weight = b
-        return linear_map(a, lambda v: biased(times(v, weight)), lambda c: back_a(c, weight))
+        y = _with(a.lanes, biased(times(a.lanes.values, weight)))
+        return _linear(y, [a], lambda t: times(t[0], weight), lambda c: [back_a(c, weight)])
     if not isinstance(a, LaneTensor):
         given = a
 
         def apply(rows: Tensor) -> Tensor:
-            return biased(torch.cat([times(given.unsqueeze(0), w) for w in rows]))
+            return torch.cat([times(given.unsqueeze(0), w) for w in rows])
 
-        return linear_map(b, apply, lambda c: back_b(c, given))
+        y = _with(b.lanes, biased(apply(b.lanes.values)))
+        return _linear(y, [b], lambda t: apply(t[0]), lambda c: [back_b(c, given)])
     x, w = a.lanes, b.lanes
     y = bilinear(x, w, times)
 
     def pullback(c: Lanes) -> list[Lanes]:
         return [bilinear(c, w, back_a), bilinear(c, x, back_b)]
 
-    return a.run.emit(_with(y, biased(y.values)), [a, b], pullback)
+    step = Weighting(x.values, w.values, times, back_a, back_b) if _recorded(a) else None
+    return a.run.emit(_with(y, biased(y.values)), [a, b], pullback, step=step)
 
 
 def joined(parts: Sequence[LaneTensor | Tensor], dim: int) -> LaneTensor:
@@ -167,11 +202,20 @@ def joined(parts: Sequence[LaneTensor | Tensor], dim: int) -> LaneTensor:
     sizes = [block.shape[dim + 1] for block in blocks]
     carrying = [isinstance(part, LaneTensor) for part in parts]
 
-    def pullback(c: Lanes) -> list[Lanes]:
-        pieces = c.values.split(sizes, dim + 1)
-        return [_with(c, piece) for piece, carries in zip(pieces, carrying, strict=True) if carries]
+    def apply(tangents: Sequence[Tensor]) -> Tensor:
+        given = iter(tangents)
+        pieces = [
+            next(given) if carries else torch.zeros_like(block[:1])
+            for carries, block in zip(carrying, blocks, strict=True)
+        ]
+        return torch.cat(pieces, dim + 1)
 
-    return run.emit(Lanes(torch.cat(blocks, dim + 1), run.plan, filled), carriers, pullback)
+    def transpose(c: Tensor) -> list[Tensor]:
+        pieces = c.split(sizes, dim + 1)
+        return [piece for piece, carries in zip(pieces, carrying, strict=True) if carries]
+
+    y = Lanes(torch.cat(blocks, dim + 1), run.plan, filled)
+    return _linear(y, carriers, apply, transpose)
 
 
 def folded(rows: Tensor, operation: Rows) -> Tensor:
@@ -209,23 +253,11 @@ def _with(lanes: Lanes, values: Tensor) -> Lanes:
     return Lanes(values, lanes.plan, lanes.filled)
 
 
-def _lifted(values: Tensor, rank: int) -> Tensor:
-    """Axes of length 1 behind the rows, so that `rank` axes follow them."""
-    return values.reshape(values.shape[0], *(1,) * (rank + 1 - values.dim()), *values.shape[1:])
-
-
 def _spread(values: Tensor, shape: torch.Size) -> Tensor:
     if values.shape[1:] == shape:
         return values
-    return _lifted(values, len(shape)).expand(values.shape[0], *shape)
+    return lifted(values, len(shape)).expand(values.shape[0], *shape)
 
 
-def _shrunk(lanes: Lanes, shape: torch.Size) -> Lanes:
-    """The transpose of broadcasting from `shape`: sums over the axes that were spread."""
-    values = lanes.values
-    if values.shape[1:] == shape:
-        return lanes
-    extra = values.dim() - 1 - len(shape)
-    values = values.sum(tuple(range(1, 1 + extra))) if extra else values
-    spread = [i for i, n in enumerate(shape, start=1) if n == 1 and values.shape[i] != 1]
-    return _with(lanes, values.sum(spread, keepdim=True) if spread else values)
+def _recorded(x: LaneTensor) -> bool:
+    return isinstance(x.run, Recording)
