@@ -44,8 +44,7 @@ def recorded(f: Function, point: Point, left: Any, loss: Loss | None = None) -> 
 def hessian_vector(f: Function, point: Point, direction: Sequence[Tensor], left: Any) -> Any:
     """One product ``D^2 (left . f)(x)[v, .]`` at a point that is not used again."""
     tape, weights = recorded(f, point, left)
-    tape.gradient(weights, wanted=False)
-    return point.pack(tape.turn(tape.push(direction), weights))
+    return point.pack(tape.turn(tape.push(direction), weights, last=True))
 
 
 class Curvature:

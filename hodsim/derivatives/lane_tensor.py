@@ -50,7 +50,7 @@ class Run:
         parents: Sequence[LaneTensor],
         pullback: Pullback,
         view_of: LaneTensor | None = None,
-        step: Step | None = None,
+        step: Step | None = None,  # noqa: ARG002 (for a run that records it)
     ) -> LaneTensor:
         """An operation's result.
 

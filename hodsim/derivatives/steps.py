@@ -94,7 +94,7 @@ class Smooth(Step):
 
     def turn(self, c: Tensor | None, kept: Any) -> Parts:
         bent = kept * self.second
-        return [bent if c is None else torch.addcmul(bent, c, self.first)]
+        return [bent if c is None else bent.addcmul_(c, self.first)]
 
 
 class Product(Step):

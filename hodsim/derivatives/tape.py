@@ -96,59 +96,60 @@ class Tape:
                 del found[place]
         return kept
 
-    def gradient(self, left: Tensor, wanted: bool = True) -> list[Tensor]:
-        """Backpropagation of the real lane; operations keep what later directions need of it.
-
-        wanted : False leaves out the leaves themselves, and what only they need.
-        """
+    def gradient(self, left: Tensor) -> list[Tensor]:
+        """Backpropagation of the real lane; operations keep what later directions need of it."""
         found = {self.out: left.unsqueeze(0)}
         for entry in reversed(self.entries):
-            c = found.pop(entry.place, None)
-            if c is None:
-                continue
-            if entry.step.bends and not self._met:
-                entry.step.meet(c)
-            needed = [wanted or p in self.bent for p in entry.parents]
-            if any(needed):
-                self._add(found, entry, entry.step.pull(c, needed), needed)
+            self._back(entry, found, leaves=True)
         self._met = True
-        return self._leaves(found) if wanted else []
+        return self._leaves(found)
 
-    def turn(self, kept: list[Any], left: Tensor, outer: bool = False) -> list[Tensor]:
+    def _back(self, entry: Entry, found: dict[int, Tensor], leaves: bool) -> None:
+        c = found.pop(entry.place, None)
+        if c is None:
+            return
+        if entry.step.bends and not self._met:
+            entry.step.meet(c)
+        wanted = [leaves or p in self.bent for p in entry.parents]
+        if any(wanted):
+            parts = entry.step.pull(c, wanted)
+            _add(found, entry, [p if w else None for p, w in zip(parts, wanted, strict=True)])
+
+    def turn(
+        self, kept: list[Any], left: Tensor, outer: bool = False, last: bool = False
+    ) -> list[Tensor]:
         """The direction's lane backward: Hessian times direction (CSFD-BP).
+
+        The first time the real lane goes beside it, without the leaves, which do not need it.
 
         kept : what `push` gave; it is used up.
         left : weights over the result, as the gradient's.
         outer : of the loss alone, the function inside taken as linear (Gauss-Newton).
+        last : the tape is used up, too, its memory free for what is still to be computed.
         """
-        if not self._met:
-            self.gradient(left, wanted=False)
+        real = {} if self._met else {self.out: left.unsqueeze(0)}
         found: dict[int, Tensor] = {}
         for number in reversed(range(len(self.entries))):
             entry, rest = self.entries[number], kept.pop()
+            if last:
+                self.entries.pop()
+            self._back(entry, real, leaves=False)
             c = found.pop(entry.place, None)
             if entry.step.bends and not (outer and number < self.mark):
-                parts = entry.step.turn(c, rest)
+                _add(found, entry, entry.step.turn(c, rest))
             elif c is not None:
-                parts = entry.step.pull(c, [True] * len(entry.parents))
-            else:
-                continue
-            self._add(found, entry, parts)
+                _add(found, entry, entry.step.pull(c, [True] * len(entry.parents)))
+        self._met = True
         return self._leaves(found)
-
-    def _add(
-        self,
-        found: dict[int, Tensor],
-        entry: Entry,
-        parts: Sequence[Tensor | None],
-        needed: Sequence[bool] | None = None,
-    ) -> None:
-        for number, (parent, part) in enumerate(zip(entry.parents, parts, strict=True)):
-            if part is not None and (needed is None or needed[number]):
-                found[parent] = found[parent] + part if parent in found else part
 
     def _leaves(self, found: dict[int, Tensor]) -> list[Tensor]:
         return [
             found[leaf.place][0] if leaf.place in found else torch.zeros_like(leaf.value)
             for leaf in self.leaves
         ]
+
+
+def _add(found: dict[int, Tensor], entry: Entry, parts: Sequence[Tensor | None]) -> None:
+    for parent, part in zip(entry.parents, parts, strict=True):
+        if part is not None:
+            found[parent] = found[parent] + part if parent in found else part
