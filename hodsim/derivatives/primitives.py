@@ -18,7 +18,17 @@ from hodsim.derivatives.lanes import Lanes
 from hodsim.derivatives.leibniz import Bilinear, bilinear, product
 from hodsim.derivatives.mixing import compose
 from hodsim.derivatives.rules import UnknownRuleError
-from hodsim.derivatives.steps import Linear, Product, Rows, Smooth, Weighting, lifted, shrunk
+from hodsim.derivatives.steps import (
+    Linear,
+    Product,
+    Rows,
+    Smooth,
+    Step,
+    Sums,
+    Weighting,
+    lifted,
+    shrunk,
+)
 from hodsim.derivatives.tape import Recording
 
 Sigma = Callable[[Tensor, int], list[Tensor]]
@@ -122,7 +132,7 @@ def multiplied(a: LaneTensor, b: LaneTensor) -> LaneTensor:
             _with(right, shrunk(right.values, y.values.shape[1:])),
         ]
 
-    step = Product(x.values, y.values) if _recorded(a) else None
+    step = Product(x.values, y.values) if is_recorded(a) else None
     return a.run.emit(product(x, y), [a, b], pullback, step=step)
 
 
@@ -131,7 +141,7 @@ def elementwise(x: LaneTensor, sigma: Sigma) -> LaneTensor:
 
     sigma : ``sigma(real, k)`` gives [sigma, sigma', ..., sigma^(k)] at the real lane.
     """
-    lanes, recorded = x.lanes, _recorded(x)
+    lanes, recorded = x.lanes, is_recorded(x)
     order = 2 if recorded else x.run.plan.order
     values = sigma(lanes.value, order)
     y = compose(lanes, values)
@@ -149,19 +159,23 @@ def bilinear_map(
     times: Bilinear,
     back_a: Bilinear,
     back_b: Bilinear,
-    bias: Tensor | None = None,
+    bias: LaneTensor | Tensor | None = None,
+    sums: Sums | None = None,
 ) -> Any:
     """``times(a, b) + bias``, linear in a and b: a product with weights, perturbed (Eq. 7) or not.
 
     times : rows of a (rows, ...) and one lane of b give rows.
     back_a : rows of the cotangent and one lane of b give rows of a's cotangent.
     back_b : rows of the cotangent and one lane of a give rows of b's cotangent.
-    bias : a constant, for the real lane alone.
+    bias : a summand; one without lanes belongs to the real lane alone.
+    sums : the sums of two of each of the three at once, where that is faster; one row each.
     """
+    if isinstance(bias, LaneTensor) and not is_recorded(b):
+        return bilinear_map(a, b, times, back_a, back_b) + bias
 
     def biased(rows: Tensor) -> Tensor:
         if bias is not None:
-            rows[0] += bias
+            rows[0] += bias.value if isinstance(bias, LaneTensor) else bias
         return rows
 
     if not isinstance(b, LaneTensor):
@@ -170,22 +184,34 @@ def bilinear_map(
         weight = b
         y = _with(a.lanes, biased(times(a.lanes.values, weight)))
         return _linear(y, [a], lambda t: times(t[0], weight), lambda c: [back_a(c, weight)])
+    shape = bias.lanes.values.shape[1:] if isinstance(bias, LaneTensor) else None
+    parents = [part for part in (a, b, bias) if isinstance(part, LaneTensor)]
     if not isinstance(a, LaneTensor):
         given = a
 
-        def apply(rows: Tensor) -> Tensor:
+        def mapped(rows: Tensor) -> Tensor:
             return torch.cat([times(given.unsqueeze(0), w) for w in rows])
 
-        y = _with(b.lanes, biased(apply(b.lanes.values)))
-        return _linear(y, [b], lambda t: apply(t[0]), lambda c: [back_b(c, given)])
+        def apply(tangents: Sequence[Tensor]) -> Tensor:
+            out = mapped(tangents[0])
+            return out if shape is None else out.add_(lifted(tangents[1], out.dim() - 1))
+
+        def transpose(c: Tensor) -> list[Tensor]:
+            weight = back_b(c, given)
+            return [weight] if shape is None else [weight, shrunk(c, shape)]
+
+        return _linear(_with(b.lanes, biased(mapped(b.lanes.values))), parents, apply, transpose)
     x, w = a.lanes, b.lanes
-    y = bilinear(x, w, times)
+    lanes = bilinear(x, w, times)
 
     def pullback(c: Lanes) -> list[Lanes]:
         return [bilinear(c, w, back_a), bilinear(c, x, back_b)]
 
-    step = Weighting(x.values, w.values, times, back_a, back_b) if _recorded(a) else None
-    return a.run.emit(_with(y, biased(y.values)), [a, b], pullback, step=step)
+    step = None
+    if is_recorded(a):
+        sums = sums or Sums.of(times, back_a, back_b)
+        step = Weighting(x.values, w.values, (times, back_a, back_b), sums, shape)
+    return a.run.emit(_with(lanes, biased(lanes.values)), parents, pullback, step=step)
 
 
 def joined(parts: Sequence[LaneTensor | Tensor], dim: int) -> LaneTensor:
@@ -234,6 +260,22 @@ def value_of(value: Any) -> Any:
     return value.value if isinstance(value, LaneTensor) else value
 
 
+def is_recorded(x: Any) -> bool:
+    """Whether a value carries the real lane alone, of a run that records its operations."""
+    return isinstance(x, LaneTensor) and isinstance(x.run, Recording)
+
+
+def recorded(y: Tensor, parents: Sequence[LaneTensor], step: Step) -> LaneTensor:
+    """The result of an operation that is written as a `Step`, in a run that records."""
+
+    def pullback(c: Lanes) -> list[Lanes]:
+        parts = step.pull(c.values, [True] * len(parents))
+        return [_with(c, part) for part in parts if part is not None]
+
+    run = parents[0].run
+    return run.emit(Lanes(y.unsqueeze(0), run.plan, 0), parents, pullback, step=step)
+
+
 def checked(x: LaneTensor, constant: Tensor | float) -> Tensor | float:
     """A constant that leaves the lanes real and of their type."""
     if isinstance(constant, complex) or (isinstance(constant, Tensor) and constant.is_complex()):
@@ -257,7 +299,3 @@ def _spread(values: Tensor, shape: torch.Size) -> Tensor:
     if values.shape[1:] == shape:
         return values
     return lifted(values, len(shape)).expand(values.shape[0], *shape)
-
-
-def _recorded(x: LaneTensor) -> bool:
-    return isinstance(x.run, Recording)

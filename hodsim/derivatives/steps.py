@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 
 Rows = Callable[[Tensor], Tensor]
 Bilinear = Callable[[Tensor, Tensor], Tensor]
+Sum = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 Wanted = Sequence[bool]
 Parts = Sequence[Tensor | None]
 
@@ -42,8 +44,13 @@ class Step(ABC):
     def pull(self, c: Tensor, wanted: Wanted) -> Parts:
         """J^T c, for each parent that is wanted."""
 
-    def meet(self, c: Tensor) -> None:
-        """Keep what `turn` needs of the result's cotangent. Called once."""
+    def meet(self, c: Tensor, wanted: Wanted) -> Parts:
+        """`pull`, and keep what `turn` needs of the result's cotangent. Called once."""
+        self.keep(c)
+        return self.pull(c, wanted)
+
+    def keep(self, c: Tensor) -> None:
+        """Keep what `turn` needs of the result's cotangent."""
         raise NotImplementedError
 
     def turn(self, c: Tensor | None, kept: Any) -> Parts:
@@ -89,7 +96,7 @@ class Smooth(Step):
     def pull(self, c: Tensor, _wanted: Wanted) -> Parts:
         return [c * self.first]
 
-    def meet(self, c: Tensor) -> None:
+    def keep(self, c: Tensor) -> None:
         self.second = c * self.second
 
     def turn(self, c: Tensor | None, kept: Any) -> Parts:
@@ -115,7 +122,7 @@ class Product(Step):
             c * self.a if wanted[1] else None,
         )
 
-    def meet(self, c: Tensor) -> None:
+    def keep(self, c: Tensor) -> None:
         self.c = c
 
     def turn(self, c: Tensor | None, kept: Any) -> Parts:
@@ -132,40 +139,78 @@ class Product(Step):
         ]
 
 
-class Weighting(Step):
-    """``times(a, b)``, linear in a and b: a product with weights (Eq. 7).
+@dataclass(frozen=True)
+class Sums:
+    """``op(p, P) + op(q, Q)`` for a product with weights and for its two transposes."""
 
-    times, back_a, back_b : as `primitives.bilinear_map` has them.
+    times: Sum
+    back_a: Sum
+    back_b: Sum
+
+    @staticmethod
+    def of(*operations: Bilinear) -> Sums:
+        """One after the other."""
+
+        def both(operation: Bilinear) -> Sum:
+            def add(p: Tensor, P: Tensor, q: Tensor, Q: Tensor) -> Tensor:
+                out = operation(p, P)
+                out += operation(q, Q)
+                return out
+
+            return add
+
+        return Sums(*map(both, operations))
+
+
+class Weighting(Step):
+    """``times(a, b) + bias``, linear in a and b: a product with weights (Eq. 7).
+
+    operations, sums : as `primitives.bilinear_map` has them.
+    bias : the shape of a bias that is a third parent, or None.
     """
 
     def __init__(
-        self, a: Tensor, b: Tensor, times: Bilinear, back_a: Bilinear, back_b: Bilinear
+        self,
+        a: Tensor,
+        b: Tensor,
+        operations: tuple[Bilinear, Bilinear, Bilinear],
+        sums: Sums,
+        bias: Sequence[int] | None,
     ) -> None:
-        self.a, self.b = a, b[0]
-        self.times, self.back_a, self.back_b = times, back_a, back_b
+        self.a, self.b, self.bias, self.sums = a, b[0], bias, sums
+        _, self.back_a, self.back_b = operations
 
     def push(self, tangents: Sequence[Tensor]) -> tuple[Tensor, Any]:
-        s, t = tangents
-        y = self.times(s, self.b)
-        y += self.times(self.a, t[0])
-        return y, tangents
+        s, t, *bias = tangents
+        y = self.sums.times(s, self.b, self.a, t[0])
+        for u in bias:
+            y += lifted(u, y.dim() - 1)
+        return y, (s, t)
 
     def pull(self, c: Tensor, wanted: Wanted) -> Parts:
         return [
             self.back_a(c, self.b) if wanted[0] else None,
             self.back_b(c, self.a[0]) if wanted[1] else None,
+            *self._biases(c if wanted[-1] else None),
         ]
 
-    def meet(self, c: Tensor) -> None:
+    def keep(self, c: Tensor) -> None:
         self.c = c
 
     def turn(self, c: Tensor | None, kept: Any) -> Parts:
         s, t = kept
-        a, b = self.back_a(self.c, t[0]), self.back_b(self.c, s[0])
-        if c is not None:
-            a += self.back_a(c, self.b)
-            b += self.back_b(c, self.a[0])
-        return [a, b]
+        if c is None:
+            return [self.back_a(self.c, t[0]), self.back_b(self.c, s[0]), *self._biases(None)]
+        return [
+            self.sums.back_a(c, self.b, self.c, t[0]),
+            self.sums.back_b(c, self.a[0], self.c, s[0]),
+            *self._biases(c),
+        ]
+
+    def _biases(self, c: Tensor | None) -> Parts:
+        if self.bias is None:
+            return []
+        return [None if c is None else shrunk(c, self.bias)]
 
 
 def lifted(values: Tensor, rank: int) -> Tensor:

@@ -108,12 +108,12 @@ class Tape:
         c = found.pop(entry.place, None)
         if c is None:
             return
-        if entry.step.bends and not self._met:
-            entry.step.meet(c)
         wanted = [leaves or p in self.bent for p in entry.parents]
-        if any(wanted):
+        if entry.step.bends and not self._met:
+            parts = entry.step.meet(c, wanted)
+        else:
             parts = entry.step.pull(c, wanted)
-            _add(found, entry, [p if w else None for p, w in zip(parts, wanted, strict=True)])
+        _add(found, entry, [p if w else None for p, w in zip(parts, wanted, strict=True)])
 
     def turn(
         self, kept: list[Any], left: Tensor, outer: bool = False, last: bool = False
@@ -144,7 +144,9 @@ class Tape:
 
     def _leaves(self, found: dict[int, Tensor]) -> list[Tensor]:
         return [
-            found[leaf.place][0] if leaf.place in found else torch.zeros_like(leaf.value)
+            found[leaf.place][0].contiguous()
+            if leaf.place in found
+            else torch.zeros_like(leaf.value)
             for leaf in self.leaves
         ]
 

@@ -12,33 +12,45 @@ from torch.nn import functional
 from hodsim.derivatives.lane_tensor import LaneTensor
 from hodsim.derivatives.primitives import bilinear_map, each, folded, value_of
 from hodsim.derivatives.rules import UnknownRuleError, carries
+from hodsim.derivatives.steps import Sums
 
 Weight = LaneTensor | Tensor
 
 
-def _biased(y: Any, bias: Weight | None) -> Any:
-    """A bias that carries lanes is a summand like others."""
-    return y + bias if isinstance(bias, LaneTensor) else y
+def _flat(v: Tensor) -> Tensor:
+    return v.reshape(-1, v.shape[-1])
 
 
-def _constant(bias: Weight | None) -> Tensor | None:
-    return None if isinstance(bias, LaneTensor) else bias
+def _times(v: Tensor, W: Tensor) -> Tensor:
+    # ONE matrix product for all lanes (Eq. 7).
+    return (_flat(v) @ W.t()).reshape(*v.shape[:-1], W.shape[0])
+
+
+def _back(c: Tensor, W: Tensor) -> Tensor:
+    return (_flat(c) @ W).reshape(*c.shape[:-1], W.shape[1])
+
+
+_LINEAR_SUMS = Sums(
+    lambda p, P, q, Q: (_flat(p) @ P.t()).addmm_(_flat(q), Q.t()).reshape(*p.shape[:-1], len(P)),
+    lambda p, P, q, Q: (_flat(p) @ P).addmm_(_flat(q), Q).reshape(*p.shape[:-1], P.shape[1]),
+    lambda p, P, q, Q: (
+        # One product of twice the rows: the result, as large as the weights, is written once.
+        torch.cat((_flat(p), _flat(q))).t() @ torch.cat((_flat(P), _flat(Q)))
+    ).unsqueeze(0),
+)
 
 
 @carries("linear")
 def _linear(x: Weight, weight: Weight, bias: Weight | None = None) -> LaneTensor:
-    y = bilinear_map(
+    return bilinear_map(
         x,
         weight,
-        # ONE matrix product for all lanes (Eq. 7).
-        lambda v, W: (v.reshape(-1, v.shape[-1]) @ W.t()).reshape(*v.shape[:-1], W.shape[0]),
-        lambda c, W: (c.reshape(-1, c.shape[-1]) @ W).reshape(*c.shape[:-1], W.shape[1]),
-        lambda c, v: (
-            c.reshape(c.shape[0], -1, c.shape[-1]).transpose(1, 2) @ v.reshape(-1, v.shape[-1])
-        ),
-        _constant(bias),
+        _times,
+        _back,
+        lambda c, v: c.reshape(c.shape[0], -1, c.shape[-1]).transpose(1, 2) @ _flat(v),
+        bias,
+        _LINEAR_SUMS,
     )
-    return _biased(y, bias)
 
 
 @carries("matmul", "mm", "bmm", "mv", "dot", "__matmul__")
@@ -105,15 +117,14 @@ def _convolution(rank: int) -> Any:
 
         if bias is not None:
             bias = bias.reshape(-1, *(1,) * rank)
-        y = bilinear_map(
+        return bilinear_map(
             x,
             weight,
             lambda rows, w: folded(rows, lambda v: function(v, w, None, step, pad, reach, groups)),
             back_x,
             back_weight,
-            _constant(bias),
+            bias,
         )
-        return _biased(y, bias)
 
     return rule
 
