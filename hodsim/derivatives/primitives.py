@@ -156,7 +156,7 @@ def elementwise(x: LaneTensor, sigma: Sigma) -> LaneTensor:
 def bilinear_map(
     a: LaneTensor | Tensor,
     b: LaneTensor | Tensor,
-    times: Bilinear,
+    times: Callable[..., Tensor],
     back_a: Bilinear,
     back_b: Bilinear,
     bias: LaneTensor | Tensor | None = None,
@@ -164,7 +164,8 @@ def bilinear_map(
 ) -> Any:
     """``times(a, b) + bias``, linear in a and b: a product with weights, perturbed (Eq. 7) or not.
 
-    times : rows of a (rows, ...) and one lane of b give rows.
+    times : rows of a (rows, ...) and one lane of b give rows; where there is a bias it may come
+        third, with one row of a.
     back_a : rows of the cotangent and one lane of b give rows of a's cotangent.
     back_b : rows of the cotangent and one lane of a give rows of b's cotangent.
     bias : a summand; one without lanes belongs to the real lane alone.
@@ -175,7 +176,7 @@ def bilinear_map(
 
     def biased(rows: Tensor) -> Tensor:
         if bias is not None:
-            rows[0] += bias.value if isinstance(bias, LaneTensor) else bias
+            rows[0] += value_of(bias)
         return rows
 
     if not isinstance(b, LaneTensor):
@@ -189,29 +190,28 @@ def bilinear_map(
     if not isinstance(a, LaneTensor):
         given = a
 
-        def mapped(rows: Tensor) -> Tensor:
-            return torch.cat([times(given.unsqueeze(0), w) for w in rows])
-
         def apply(tangents: Sequence[Tensor]) -> Tensor:
-            out = mapped(tangents[0])
-            return out if shape is None else out.add_(lifted(tangents[1], out.dim() - 1))
+            each = [times(given.unsqueeze(0), w, *tangents[1:]) for w in tangents[0]]
+            return torch.cat(each) if len(each) > 1 else each[0]
 
         def transpose(c: Tensor) -> list[Tensor]:
             weight = back_b(c, given)
             return [weight] if shape is None else [weight, shrunk(c, shape)]
 
-        return _linear(_with(b.lanes, biased(mapped(b.lanes.values))), parents, apply, transpose)
+        y = _with(b.lanes, biased(apply([b.lanes.values])))
+        return _linear(y, parents, apply, transpose)
     x, w = a.lanes, b.lanes
+    if is_recorded(a):
+        sums = sums or Sums.of(times, back_a, back_b)
+        step = Weighting(x.values, w.values, (back_a, back_b), sums, shape)
+        real = times(x.values, w.values[0], *() if bias is None else (value_of(bias),))
+        return recorded(real[0], parents, step)
     lanes = bilinear(x, w, times)
 
     def pullback(c: Lanes) -> list[Lanes]:
         return [bilinear(c, w, back_a), bilinear(c, x, back_b)]
 
-    step = None
-    if is_recorded(a):
-        sums = sums or Sums.of(times, back_a, back_b)
-        step = Weighting(x.values, w.values, (times, back_a, back_b), sums, shape)
-    return a.run.emit(_with(lanes, biased(lanes.values)), parents, pullback, step=step)
+    return a.run.emit(_with(lanes, biased(lanes.values)), parents, pullback)
 
 
 def joined(parts: Sequence[LaneTensor | Tensor], dim: int) -> LaneTensor:
@@ -248,6 +248,21 @@ def folded(rows: Tensor, operation: Rows) -> Tensor:
     """An operation on batches, applied to all rows as one batch: (rows, batch, ...)."""
     out = operation(rows.flatten(0, 1))
     return out.reshape(rows.shape[0], rows.shape[1], *out.shape[1:])
+
+
+def untouched(rows: Tensor, shape: Sequence[int], channels_last: bool) -> Tensor:
+    """A batch for torch's transposes, which ask for its size and layout and not for its entries."""
+    size = (rows.shape[0], *shape)
+    if channels_last:  # never written to, so that it takes no memory
+        layout = torch.channels_last
+        return torch.empty(size, dtype=rows.dtype, device=rows.device, memory_format=layout)
+    return rows.new_empty((1,)).expand(size)
+
+
+def is_channels_last(x: Any) -> bool:
+    """Whether the real lane of images is laid out with its channels last in memory."""
+    real = value_of(x)
+    return real.dim() == 4 and real.is_contiguous(memory_format=torch.channels_last)
 
 
 def each(value: int | Sequence[int], rank: int) -> list[int]:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 Rows = Callable[[Tensor], Tensor]
 Bilinear = Callable[[Tensor, Tensor], Tensor]
-Sum = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+Sum = Callable[..., Tensor]
 Wanted = Sequence[bool]
 Parts = Sequence[Tensor | None]
 
@@ -91,16 +91,16 @@ class Smooth(Step):
         self.first, self.second = first, second
 
     def push(self, tangents: Sequence[Tensor]) -> tuple[Tensor, Any]:
-        return tangents[0] * self.first, tangents[0]
+        return self.first * tangents[0], tangents[0]
 
     def pull(self, c: Tensor, _wanted: Wanted) -> Parts:
-        return [c * self.first]
+        return [self.first * c]
 
     def keep(self, c: Tensor) -> None:
-        self.second = c * self.second
+        self.second = self.second * c
 
     def turn(self, c: Tensor | None, kept: Any) -> Parts:
-        bent = kept * self.second
+        bent = self.second * kept
         return [bent if c is None else bent.addcmul_(c, self.first)]
 
 
@@ -141,19 +141,22 @@ class Product(Step):
 
 @dataclass(frozen=True)
 class Sums:
-    """``op(p, P) + op(q, Q)`` for a product with weights and for its two transposes."""
+    """``op(p, P) + op(q, Q)`` for a product with weights and for its two transposes.
+
+    A bias may come fifth, for the product alone.
+    """
 
     times: Sum
     back_a: Sum
     back_b: Sum
 
     @staticmethod
-    def of(*operations: Bilinear) -> Sums:
+    def of(*operations: Callable[..., Tensor]) -> Sums:
         """One after the other."""
 
-        def both(operation: Bilinear) -> Sum:
-            def add(p: Tensor, P: Tensor, q: Tensor, Q: Tensor) -> Tensor:
-                out = operation(p, P)
+        def both(operation: Callable[..., Tensor]) -> Sum:
+            def add(p: Tensor, P: Tensor, q: Tensor, Q: Tensor, *bias: Tensor) -> Tensor:
+                out = operation(p, P, *bias)
                 out += operation(q, Q)
                 return out
 
@@ -165,7 +168,7 @@ class Sums:
 class Weighting(Step):
     """``times(a, b) + bias``, linear in a and b: a product with weights (Eq. 7).
 
-    operations, sums : as `primitives.bilinear_map` has them.
+    back, sums : as `primitives.bilinear_map` has them.
     bias : the shape of a bias that is a third parent, or None.
     """
 
@@ -173,19 +176,16 @@ class Weighting(Step):
         self,
         a: Tensor,
         b: Tensor,
-        operations: tuple[Bilinear, Bilinear, Bilinear],
+        back: tuple[Bilinear, Bilinear],
         sums: Sums,
         bias: Sequence[int] | None,
     ) -> None:
         self.a, self.b, self.bias, self.sums = a, b[0], bias, sums
-        _, self.back_a, self.back_b = operations
+        self.back_a, self.back_b = back
 
     def push(self, tangents: Sequence[Tensor]) -> tuple[Tensor, Any]:
         s, t, *bias = tangents
-        y = self.sums.times(s, self.b, self.a, t[0])
-        for u in bias:
-            y += lifted(u, y.dim() - 1)
-        return y, (s, t)
+        return self.sums.times(s, self.b, self.a, t[0], *bias), (s, t)
 
     def pull(self, c: Tensor, wanted: Wanted) -> Parts:
         return [

@@ -10,7 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from hodsim.derivatives.lane_tensor import LaneTensor
-from hodsim.derivatives.primitives import bilinear_map, each, folded, value_of
+from hodsim.derivatives.primitives import (
+    bilinear_map,
+    each,
+    folded,
+    is_channels_last,
+    is_recorded,
+    linear_map,
+    untouched,
+    value_of,
+)
 from hodsim.derivatives.rules import UnknownRuleError, carries
 from hodsim.derivatives.steps import Sums
 
@@ -21,9 +30,11 @@ def _flat(v: Tensor) -> Tensor:
     return v.reshape(-1, v.shape[-1])
 
 
-def _times(v: Tensor, W: Tensor) -> Tensor:
+def _times(v: Tensor, W: Tensor, bias: Tensor | None = None) -> Tensor:
     # ONE matrix product for all lanes (Eq. 7).
-    return (_flat(v) @ W.t()).reshape(*v.shape[:-1], W.shape[0])
+    flat = _flat(v)
+    y = flat @ W.t() if bias is None else torch.addmm(bias, flat, W.t())
+    return y.reshape(*v.shape[:-1], W.shape[0])
 
 
 def _back(c: Tensor, W: Tensor) -> Tensor:
@@ -31,7 +42,9 @@ def _back(c: Tensor, W: Tensor) -> Tensor:
 
 
 _LINEAR_SUMS = Sums(
-    lambda p, P, q, Q: (_flat(p) @ P.t()).addmm_(_flat(q), Q.t()).reshape(*p.shape[:-1], len(P)),
+    lambda p, P, q, Q, *bias: (
+        _flat(_times(p, P, *bias)).addmm_(_flat(q), Q.t()).reshape(*p.shape[:-1], len(P))
+    ),
     lambda p, P, q, Q: (_flat(p) @ P).addmm_(_flat(q), Q).reshape(*p.shape[:-1], P.shape[1]),
     lambda p, P, q, Q: (
         # One product of twice the rows: the result, as large as the weights, is written once.
@@ -94,12 +107,14 @@ def _convolution(rank: int) -> Any:
         if isinstance(padding, str):
             padding = _padding(padding, tuple(weight.shape[2:]), reach)
         pad = each(padding, rank)
+        x = _laid_out(x, weight)
+        wide = is_channels_last(x)
         shape, kernel = value_of(x).shape[1:], value_of(weight).shape
         backward = [step, pad, reach, False, [0] * rank, groups]
 
         def back_x(rows: Tensor, w: Tensor) -> Tensor:
             def one(c: Tensor) -> Tensor:
-                like = c.new_empty((1,)).expand(c.shape[0], *shape)
+                like = untouched(c, shape, wide)
                 mask = [True, False, False]
                 return torch.ops.aten.convolution_backward(c, like, w, None, *backward, mask)[0]
 
@@ -108,25 +123,58 @@ def _convolution(rank: int) -> Any:
         def back_weight(rows: Tensor, v: Tensor) -> Tensor:
             like = v.new_empty((1,)).expand(kernel)
             mask = [False, True, False]
-            return torch.stack(
-                [
-                    torch.ops.aten.convolution_backward(c, v, like, None, *backward, mask)[1]
-                    for c in rows
-                ]
-            )
+            lanes = [
+                torch.ops.aten.convolution_backward(c, v, like, None, *backward, mask)[1]
+                for c in rows
+            ]
+            return torch.stack(lanes) if len(lanes) > 1 else lanes[0].unsqueeze(0)
 
         if bias is not None:
             bias = bias.reshape(-1, *(1,) * rank)
+
+        def times(rows: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+            b = None if bias is None else bias.flatten()
+
+            def one(v: Tensor) -> Tensor:
+                y = function(v, w, b, step, pad, reach, groups)
+                return y.contiguous(memory_format=torch.channels_last) if wide else y
+
+            return folded(rows, one)
+
         return bilinear_map(
             x,
             weight,
-            lambda rows, w: folded(rows, lambda v: function(v, w, None, step, pad, reach, groups)),
+            times,
             back_x,
             back_weight,
             bias,
         )
 
     return rule
+
+
+def _laid_out(x: Weight, weight: Weight) -> Weight:
+    """Images of a recorded run with their channels last, which oneDNN's convolutions prefer.
+
+    All that follows elementwise keeps that layout.
+    """
+    real = value_of(x)
+    recorded = is_recorded(x) or is_recorded(weight)
+    if not recorded or real.dim() != 4 or real.device.type != "cpu":
+        return x
+    if real.dtype is not torch.float32:
+        return x
+    if isinstance(x, LaneTensor):
+        return x if is_channels_last(x) else linear_map(x, _channels_last, lambda c: c)
+    x = x.contiguous(memory_format=torch.channels_last)
+    # A single channel lies in memory as if it were last; its stride tells torch so.
+    channels, height, width = x.shape[1:]
+    strides = (height * width, 1, width, 1)
+    return x.as_strided(x.shape, strides) if channels == 1 and x.numel() else x
+
+
+def _channels_last(rows: Tensor) -> Tensor:
+    return folded(rows, lambda v: v.contiguous(memory_format=torch.channels_last))
 
 
 def _padding(name: str, kernel: Sequence[int], reach: Sequence[int]) -> list[int]:
