@@ -185,6 +185,7 @@ def bilinear_map(
         weight = b
         y = _with(a.lanes, biased(times(a.lanes.values, weight)))
         return _linear(y, [a], lambda t: times(t[0], weight), lambda c: [back_a(c, weight)])
+    own = () if bias is None else (value_of(bias),)
     shape = bias.lanes.values.shape[1:] if isinstance(bias, LaneTensor) else None
     parents = [part for part in (a, b, bias) if isinstance(part, LaneTensor)]
     if not isinstance(a, LaneTensor):
@@ -198,14 +199,16 @@ def bilinear_map(
             weight = back_b(c, given)
             return [weight] if shape is None else [weight, shrunk(c, shape)]
 
-        y = _with(b.lanes, biased(apply([b.lanes.values])))
-        return _linear(y, parents, apply, transpose)
+        if is_recorded(b):
+            real = times(given.unsqueeze(0), b.value, *own)
+        else:
+            real = biased(apply([b.lanes.values]))
+        return _linear(_with(b.lanes, real), parents, apply, transpose)
     x, w = a.lanes, b.lanes
     if is_recorded(a):
         sums = sums or Sums.of(times, back_a, back_b)
         step = Weighting(x.values, w.values, (back_a, back_b), sums, shape)
-        real = times(x.values, w.values[0], *() if bias is None else (value_of(bias),))
-        return recorded(real[0], parents, step)
+        return recorded(times(x.values, w.values[0], *own)[0], parents, step)
     lanes = bilinear(x, w, times)
 
     def pullback(c: Lanes) -> list[Lanes]:
