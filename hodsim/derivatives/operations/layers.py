@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from hodsim.derivatives.primitives import (
     bilinear_map,
     each,
     folded,
-    is_channels_last,
     is_recorded,
     linear_map,
     untouched,
@@ -86,6 +85,9 @@ def _matmul(a: Any, b: Any) -> Any:
     return bilinear_map(a, b, lambda v, w: v @ w, lambda c, w: c @ w.mT, back_b)
 
 
+_SMALL: Final = 64  # pixels
+
+
 def _convolution(rank: int) -> Any:
     function: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
 
@@ -107,14 +109,15 @@ def _convolution(rank: int) -> Any:
         if isinstance(padding, str):
             padding = _padding(padding, tuple(weight.shape[2:]), reach)
         pad = each(padding, rank)
-        x = _laid_out(x, weight)
-        wide = is_channels_last(x)
+        layout = _layout_of(x, weight)
+        if layout is not None:
+            x = _laid_out(x, layout)
         shape, kernel = value_of(x).shape[1:], value_of(weight).shape
         backward = [step, pad, reach, False, [0] * rank, groups]
 
         def back_x(rows: Tensor, w: Tensor) -> Tensor:
             def one(c: Tensor) -> Tensor:
-                like = untouched(c, shape, wide)
+                like = untouched(c, shape, layout is torch.channels_last)
                 mask = [True, False, False]
                 return torch.ops.aten.convolution_backward(c, like, w, None, *backward, mask)[0]
 
@@ -137,7 +140,7 @@ def _convolution(rank: int) -> Any:
 
             def one(v: Tensor) -> Tensor:
                 y = function(v, w, b, step, pad, reach, groups)
-                return y.contiguous(memory_format=torch.channels_last) if wide else y
+                return y if layout is None else y.contiguous(memory_format=layout)
 
             return folded(rows, one)
 
@@ -153,28 +156,35 @@ def _convolution(rank: int) -> Any:
     return rule
 
 
-def _laid_out(x: Weight, weight: Weight) -> Weight:
-    """Images of a recorded run with their channels last, which oneDNN's convolutions prefer.
+def _layout_of(x: Weight, weight: Weight) -> torch.memory_format | None:
+    """How a recorded run lays images out in memory for oneDNN's convolutions; None: as they are.
 
-    All that follows elementwise keeps that layout.
+    With their channels last large images are faster, up to three times where channels are few; on
+    small ones with many channels its own blocks of channels are, up to three times again.
+    All that follows elementwise keeps the layout.
     """
     real = value_of(x)
-    recorded = is_recorded(x) or is_recorded(weight)
-    if not recorded or real.dim() != 4 or real.device.type != "cpu":
-        return x
-    if real.dtype is not torch.float32:
-        return x
+    if not (is_recorded(x) or is_recorded(weight)) or real.dim() != 4:
+        return None
+    if real.device.type != "cpu" or real.dtype is not torch.float32:
+        return None
+    pixels = real.shape[2] * real.shape[3]
+    return torch.channels_last if pixels > _SMALL else torch.contiguous_format
+
+
+def _laid_out(x: Weight, layout: torch.memory_format) -> Weight:
     if isinstance(x, LaneTensor):
-        return x if is_channels_last(x) else linear_map(x, _channels_last, lambda c: c)
-    x = x.contiguous(memory_format=torch.channels_last)
-    # A single channel lies in memory as if it were last; its stride tells torch so.
+        if x.value.is_contiguous(memory_format=layout):
+            return x
+        return linear_map(
+            x, lambda rows: folded(rows, lambda v: v.contiguous(memory_format=layout)), lambda c: c
+        )
+    x = x.contiguous(memory_format=layout)
     channels, height, width = x.shape[1:]
-    strides = (height * width, 1, width, 1)
-    return x.as_strided(x.shape, strides) if channels == 1 and x.numel() else x
-
-
-def _channels_last(rows: Tensor) -> Tensor:
-    return folded(rows, lambda v: v.contiguous(memory_format=torch.channels_last))
+    if layout is torch.channels_last and channels == 1 and x.numel():
+        # A single channel lies in memory as if it were last; its stride tells torch so.
+        return x.as_strided(x.shape, (height * width, 1, width, 1))
+    return x
 
 
 def _padding(name: str, kernel: Sequence[int], reach: Sequence[int]) -> list[int]:
