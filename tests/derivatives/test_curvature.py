@@ -13,6 +13,7 @@ from torch.nn import functional
 from zoo import F64, PlainNorm, agree, normal, randomise, spaced
 
 from hodsim.derivatives import UnknownRuleError, hvp, linearise, vjp
+from hodsim.derivatives.operations.taps import weight_gradient
 from hodsim.errors import InputError
 
 Parameters = dict[str, Tensor]
@@ -207,3 +208,72 @@ def test_active_dropout_and_unknown_functions_are_refused_by_name() -> None:
     for f, told in ((nn.Dropout(0.5).train(), "dropout"), (torch.floor, "floor")):
         with pytest.raises(UnknownRuleError, match=told):
             linearise(f, X, torch.sum)
+
+
+# ---------------------------------------------------------------- what only float32 takes
+
+
+def _images(seed: int = 1) -> tuple[nn.Sequential, Tensor]:
+    """Convolutions of large images, of one channel and more, and of small ones with many."""
+    layers: list[nn.Module] = [nn.Conv2d(1, 8, 5, padding=2), nn.BatchNorm2d(8), nn.Tanh()]
+    layers += [nn.AvgPool2d(2), nn.Conv2d(8, 6, 3, dilation=2, padding=2, groups=2), nn.SiLU()]
+    layers += [nn.MaxPool2d(2), nn.Conv2d(6, 192, 3, stride=2, padding=1), nn.BatchNorm2d(192)]
+    layers += [nn.Tanh(), nn.Conv2d(192, 192, (3, 2), padding=(1, 0)), nn.Tanh()]
+    layers += [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(192 * 2, 3)]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(*layers), torch.rand(4, 1, 32, 32)
+
+
+def test_float32_layouts_and_products_by_taps_to_their_own_rounding() -> None:
+    net, x = _images()
+    classes = torch.tensor([0, 2, 1, 1])
+    point = {key: p.detach() for key, p in net.named_parameters()}
+    v = {key: 0.1 * t.float() for key, t in like(point, 40).items()}
+
+    def products(single: bool) -> list[Tensor]:
+        kind = torch.float32 if single else F64
+        net.to(kind)
+        curvature = linearise(
+            lambda p: functional_call(net, p, (x.to(kind),)),
+            {key: p.to(kind) for key, p in point.items()},
+            lambda y: functional.cross_entropy(y, classes),
+        )
+        along = {key: t.to(kind) for key, t in v.items()}
+        got = [curvature.hvp(along), curvature.gnvp(along), curvature.gradient]
+        assert all(t.is_contiguous() for result in got for t in result.values())
+        return [flat(result).to(F64) for result in got]
+
+    for got, wanted in zip(products(single=True), products(single=False), strict=True):
+        # Some hundred roundings of 6e-8 on top of each other, relative to the largest entry.
+        agree(got, wanted, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("image", "kernel", "stride", "padding", "dilation"),
+    [
+        ((2, 2), (3, 3), (1, 1), (1, 1), (1, 1)),
+        ((4, 4), (3, 3), (2, 1), (1, 2), (1, 2)),
+        ((4, 3), (3, 2), (2, 2), (0, 1), (1, 1)),
+        ((1, 1), (3, 3), (1, 1), (1, 1), (1, 1)),
+        ((5, 4), (3, 3), (3, 2), (4, 4), (3, 3)),
+        ((1, 2), (5, 3), (1, 1), (4, 3), (1, 1)),
+    ],
+)
+def test_gradients_of_weights_by_taps(
+    image: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> None:
+    weight = normal(7, 5, *kernel, seed=3).requires_grad_()
+    pairs, total = [], torch.zeros((), dtype=F64)
+    for seed in range(2):
+        images = normal(3, 5, *image, seed=seed)
+        y = functional.conv2d(images, weight, None, stride, padding, dilation)
+        pairs.append((normal(*y.shape, seed=seed + 8), images))
+        total = total + (y * pairs[-1][0]).sum()
+    (wanted,) = torch.autograd.grad(total, weight)
+    got = weight_gradient(pairs, weight.shape, stride, padding, dilation)
+    agree(got, wanted, rtol=1e-14)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hodsim.derivatives.lane_tensor import LaneTensor
+from hodsim.derivatives.operations import taps
 from hodsim.derivatives.primitives import (
     bilinear_map,
     each,
@@ -135,6 +137,10 @@ def _convolution(rank: int) -> Any:
         if bias is not None:
             bias = bias.reshape(-1, *(1,) * rank)
 
+        def by_taps(*given: Tensor) -> Tensor:
+            pairs = [(c[0], v) for c, v in zip(given[::2], given[1::2], strict=True)]
+            return taps.weight_gradient(pairs, kernel, step, pad, reach).unsqueeze(0)
+
         def times(rows: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
             b = None if bias is None else bias.flatten()
 
@@ -144,14 +150,11 @@ def _convolution(rank: int) -> Any:
 
             return folded(rows, one)
 
-        return bilinear_map(
-            x,
-            weight,
-            times,
-            back_x,
-            back_weight,
-            bias,
-        )
+        sums = Sums.of(times, back_x, back_weight)
+        if layout is None or torch.is_grad_enabled() or not taps.pays(shape, kernel, groups):
+            return bilinear_map(x, weight, times, back_x, back_weight, bias, sums)
+        sums = replace(sums, back_b=by_taps)
+        return bilinear_map(x, weight, times, back_x, by_taps, bias, sums)
 
     return rule
 
