@@ -10,6 +10,7 @@ backpropagation done on lanes.
     contract(f, x, [a, b, c])                D^3 f(x)[a, b, c]
     contract(f, x, [a, b], left=w, free=1)   D^3 (w . f)(x)[a, b, .]
     jvp, vjp, hvp, jacobian, hessian, third, hessian_diagonal, laplacian
+    linearise(f, x, loss).hvp(v), .gnvp(v)   many products with curvature at one point
     push(f, x, directions, plan)             any set of lanes in one pass
     explain(f, x, ...)                       which scheme that takes, and why
     complex_step(f, x, [a, b])               the same by multicomplex numbers and a real step (CSFD)
@@ -29,6 +30,7 @@ from hodsim.derivatives.contract import (
     third,
     vjp,
 )
+from hodsim.derivatives.curvature import Curvature, linearise
 from hodsim.derivatives.lane_tensor import LaneTensor
 from hodsim.derivatives.lanes import LanePlan, Lanes
 from hodsim.derivatives.multicomplex import Multicomplex
@@ -40,6 +42,7 @@ from hodsim.derivatives.rules import UnknownRuleError, register_rule
 
 __all__ = [
     "Choice",
+    "Curvature",
     "LanePlan",
     "LaneTensor",
     "Lanes",
@@ -55,6 +58,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "laplacian",
+    "linearise",
     "push",
     "register_activation",
     "register_rule",

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from hodsim.derivatives import whole
 from hodsim.derivatives.chain import Chain, chain_of, contract_chain, push_chain
+from hodsim.derivatives.curvature import hessian_vector
 from hodsim.derivatives.lanes import LanePlan, Lanes
 from hodsim.derivatives.passes import run_lanes
 from hodsim.derivatives.planner import Choice, choose
@@ -168,7 +169,10 @@ def vjp(f: Function, x: Tensors, left: Tensor | None = None) -> Any:
 def hvp(f: Function, x: Tensors, v: Tensors, left: Tensor | None = None) -> Any:
     """``D^2 (left . f)(x)[v, .]``, of x's shape: Hessian times vector by CSFD-BP."""
     weights = whole.ONE if left is None else left
-    return _contract(f, x, [v], weights, free=1, names=("v",))
+    if isinstance(v, Matrix) or _chain(f, x) is not None:
+        return _contract(f, x, [v], weights, free=1, names=("v",))
+    point = Point.of(f, x)
+    return hessian_vector(f, point, point.direction("v", v), weights)
 
 
 def jacobian(f: Function, x: Tensors, scheme: str | None = None) -> Any:

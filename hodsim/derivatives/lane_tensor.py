@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hodsim.derivatives.lanes import LanePlan, Lanes
 from hodsim.derivatives.rules import UnknownRuleError, function_rule
+from hodsim.derivatives.steps import Step
 
 Pullback = Callable[[Lanes], Sequence[Lanes]]
 
@@ -49,11 +50,13 @@ class Run:
         parents: Sequence[LaneTensor],
         pullback: Pullback,
         view_of: LaneTensor | None = None,
+        step: Step | None = None,  # noqa: ARG002 (for a run that records it)
     ) -> LaneTensor:
         """An operation's result.
 
         pullback : from the cotangent lanes of the result those of each parent, of its shape.
         view_of : the tensor whose memory the result would share in torch.
+        step : the operation at the real lanes, for a run that records it.
         """
         out = self.leaf(lanes)
         if self._tape is not None:

@@ -58,12 +58,13 @@ def run_lanes(
     seeds : for each leaf of the point its directions, shape (n_directions, *leaf.shape).
     reverse : keep what `Pass.pull` needs.
     """
-    device = point.leaves[0].device.type
-    if torch.is_autocast_enabled(device):
-        raise InputError(
-            f"autocast: lanes keep x's type; call under torch.autocast({device!r}, enabled=False)"
-        )
-    run = Run(plan, reverse)
+    return evaluated(f, point, seeds, Run(plan, reverse))
+
+
+def evaluated(f: Function, point: Point, seeds: Sequence[Tensor], run: Run) -> Pass:
+    """`run_lanes`, as a run that is given."""
+    refuse_autocast(point.leaves[0].device.type)
+    plan = run.plan
     leaves = tuple(
         run.leaf(seeded(leaf, seed, plan)) for leaf, seed in zip(point.leaves, seeds, strict=True)
     )
@@ -81,3 +82,11 @@ def run_lanes(
             "wrap f in a function that returns the tensor to differentiate"
         )
     return Pass(run, leaves, out)
+
+
+def refuse_autocast(device: str) -> None:
+    """Lanes do not follow torch.autocast into other types."""
+    if torch.is_autocast_enabled(device):
+        raise InputError(
+            f"autocast: lanes keep x's type; call under torch.autocast({device!r}, enabled=False)"
+        )

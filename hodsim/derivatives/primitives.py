@@ -18,8 +18,19 @@ from hodsim.derivatives.lanes import Lanes
 from hodsim.derivatives.leibniz import Bilinear, bilinear, product
 from hodsim.derivatives.mixing import compose
 from hodsim.derivatives.rules import UnknownRuleError
+from hodsim.derivatives.steps import (
+    Linear,
+    Product,
+    Rows,
+    Smooth,
+    Step,
+    Sums,
+    Weighting,
+    lifted,
+    shrunk,
+)
+from hodsim.derivatives.tape import Recording
 
-Rows = Callable[[Tensor], Tensor]
 Sigma = Callable[[Tensor, int], list[Tensor]]
 
 
@@ -29,9 +40,28 @@ def linear_map(x: LaneTensor, apply: Rows, transpose: Rows, view: bool = False) 
     apply, transpose : the map and its transpose, on any number of rows at once: (rows, *shape).
     view : the result would share x's memory in torch.
     """
-    lanes = x.lanes
-    y = _with(lanes, apply(lanes.values))
-    return x.run.emit(y, [x], lambda c: [_with(c, transpose(c.values))], x if view else None)
+    return _linear(
+        _with(x.lanes, apply(x.lanes.values)),
+        [x],
+        lambda tangents: apply(tangents[0]),
+        lambda c: [transpose(c)],
+        x if view else None,
+    )
+
+
+def _linear(
+    y: Lanes,
+    parents: Sequence[LaneTensor],
+    apply: Callable[[Sequence[Tensor]], Tensor],
+    transpose: Callable[[Tensor], Sequence[Tensor]],
+    view_of: LaneTensor | None = None,
+) -> LaneTensor:
+    """A result that depends linearly on all its parents, but for a constant in the real lane."""
+
+    def pullback(c: Lanes) -> list[Lanes]:
+        return [_with(c, part) for part in transpose(c.values)]
+
+    return parents[0].run.emit(y, parents, pullback, view_of, Linear(apply, transpose))
 
 
 def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
@@ -43,7 +73,7 @@ def shifted(x: LaneTensor, constant: Tensor | float) -> LaneTensor:
     wide = torch.broadcast_shapes(shape, constant.shape)
     values = _spread(lanes.values, wide)
     y = _with(lanes, torch.cat((values[:1] + constant, values[1:])))
-    return x.run.emit(y, [x], lambda c: [_shrunk(c, shape)])
+    return _linear(y, [x], lambda t: _spread(t[0], wide), lambda c: [shrunk(c, shape)])
 
 
 def scaled(
@@ -52,28 +82,30 @@ def scaled(
     times: Callable[[Tensor, Any], Tensor] = torch.mul,
 ) -> LaneTensor:
     """x * constant, or x / constant (torch.div); the shapes broadcast."""
-    values, shape = x.lanes.values, x.lanes.values.shape[1:]
+    shape = x.lanes.values.shape[1:]
     constant = checked(x, constant)
-    if isinstance(constant, Tensor) and constant.dim() > len(shape):
-        values = _lifted(values, constant.dim())
-    y = _with(x.lanes, times(values, constant))
+    rank = max(len(shape), constant.dim() if isinstance(constant, Tensor) else 0)
 
-    def pullback(c: Lanes) -> list[Lanes]:
-        return [_shrunk(_with(c, times(c.values, constant)), shape)]
+    def apply(values: Tensor) -> Tensor:
+        return times(lifted(values, rank), constant)
 
-    return x.run.emit(y, [x], pullback)
+    return _linear(
+        _with(x.lanes, apply(x.lanes.values)),
+        [x],
+        lambda tangents: apply(tangents[0]),
+        lambda c: [shrunk(times(c, constant), shape)],
+    )
 
 
 def selected(x: LaneTensor, mask: Tensor) -> LaneTensor:
     """x where the mask holds, else 0 (were x infinite or nan, still 0); the shapes broadcast."""
     shape = x.lanes.values.shape[1:]
-    values = _spread(x.lanes.values, torch.broadcast_shapes(shape, mask.shape))
-    y = _with(x.lanes, torch.where(mask, values, 0.0))
-
-    def pullback(c: Lanes) -> list[Lanes]:
-        return [_shrunk(_with(c, torch.where(mask, c.values, 0.0)), shape)]
-
-    return x.run.emit(y, [x], pullback)
+    wide = torch.broadcast_shapes(shape, mask.shape)
+    return linear_map(
+        x,
+        lambda values: torch.where(mask, _spread(values, wide), 0.0),
+        lambda c: shrunk(torch.where(mask, c, 0.0), shape),
+    )
 
 
 def added(a: LaneTensor, b: LaneTensor) -> LaneTensor:
@@ -81,7 +113,12 @@ def added(a: LaneTensor, b: LaneTensor) -> LaneTensor:
     shapes = [part.lanes.values.shape[1:] for part in (a, b)]
     wide = torch.broadcast_shapes(*shapes)
     x, y = (_with(part.lanes, _spread(part.lanes.values, wide)) for part in (a, b))
-    return a.run.emit(x + y, [a, b], lambda c: [_shrunk(c, shape) for shape in shapes])
+    return _linear(
+        x + y,
+        [a, b],
+        lambda tangents: lifted(tangents[0], len(wide)) + lifted(tangents[1], len(wide)),
+        lambda c: [shrunk(c, shape) for shape in shapes],
+    )
 
 
 def multiplied(a: LaneTensor, b: LaneTensor) -> LaneTensor:
@@ -89,12 +126,14 @@ def multiplied(a: LaneTensor, b: LaneTensor) -> LaneTensor:
     x, y = a.lanes, b.lanes
 
     def pullback(c: Lanes) -> list[Lanes]:
+        left, right = product(c, y), product(c, x)
         return [
-            _shrunk(product(c, y), x.values.shape[1:]),
-            _shrunk(product(c, x), y.values.shape[1:]),
+            _with(left, shrunk(left.values, x.values.shape[1:])),
+            _with(right, shrunk(right.values, y.values.shape[1:])),
         ]
 
-    return a.run.emit(product(x, y), [a, b], pullback)
+    step = Product(x.values, y.values) if is_recorded(a) else None
+    return a.run.emit(product(x, y), [a, b], pullback, step=step)
 
 
 def elementwise(x: LaneTensor, sigma: Sigma) -> LaneTensor:
@@ -102,55 +141,80 @@ def elementwise(x: LaneTensor, sigma: Sigma) -> LaneTensor:
 
     sigma : ``sigma(real, k)`` gives [sigma, sigma', ..., sigma^(k)] at the real lane.
     """
-    lanes, order = x.lanes, x.run.plan.order
-    y = compose(lanes, sigma(lanes.value, order))
+    lanes, recorded = x.lanes, is_recorded(x)
+    order = 2 if recorded else x.run.plan.order
+    values = sigma(lanes.value, order)
+    y = compose(lanes, values)
 
     def pullback(c: Lanes) -> list[Lanes]:
         return [product(c, compose(lanes, sigma(lanes.value, order + 1)[1:]))]
 
-    return x.run.emit(y, [x], pullback)
+    step = Smooth(values[1].unsqueeze(0), values[2].unsqueeze(0)) if recorded else None
+    return x.run.emit(y, [x], pullback, step=step)
 
 
 def bilinear_map(
     a: LaneTensor | Tensor,
     b: LaneTensor | Tensor,
-    times: Bilinear,
+    times: Callable[..., Tensor],
     back_a: Bilinear,
     back_b: Bilinear,
-    bias: Tensor | None = None,
+    bias: LaneTensor | Tensor | None = None,
+    sums: Sums | None = None,
 ) -> Any:
     """``times(a, b) + bias``, linear in a and b: a product with weights, perturbed (Eq. 7) or not.
 
-    times : rows of a (rows, ...) and one lane of b give rows.
+    times : rows of a (rows, ...) and one lane of b give rows; where there is a bias it may come
+        third, with one row of a.
     back_a : rows of the cotangent and one lane of b give rows of a's cotangent.
     back_b : rows of the cotangent and one lane of a give rows of b's cotangent.
-    bias : a constant, for the real lane alone.
+    bias : a summand; one without lanes belongs to the real lane alone.
+    sums : the sums of two of each of the three at once, where that is faster; one row each.
     """
+    if isinstance(bias, LaneTensor) and not is_recorded(b):
+        return bilinear_map(a, b, times, back_a, back_b) + bias
 
     def biased(rows: Tensor) -> Tensor:
         if bias is not None:
-            rows[0] += bias
+            rows[0] += value_of(bias)
         return rows
 
     if not isinstance(b, LaneTensor):
         if not isinstance(a, LaneTensor):  # the bias alone carries lanes
             return biased(times(a.unsqueeze(0), b))[0]
         weight = b
-        return linear_map(a, lambda v: biased(times(v, weight)), lambda c: back_a(c, weight))
+        y = _with(a.lanes, biased(times(a.lanes.values, weight)))
+        return _linear(y, [a], lambda t: times(t[0], weight), lambda c: [back_a(c, weight)])
+    own = () if bias is None else (value_of(bias),)
+    shape = bias.lanes.values.shape[1:] if isinstance(bias, LaneTensor) else None
+    parents = [part for part in (a, b, bias) if isinstance(part, LaneTensor)]
     if not isinstance(a, LaneTensor):
         given = a
 
-        def apply(rows: Tensor) -> Tensor:
-            return biased(torch.cat([times(given.unsqueeze(0), w) for w in rows]))
+        def apply(tangents: Sequence[Tensor]) -> Tensor:
+            each = [times(given.unsqueeze(0), w, *tangents[1:]) for w in tangents[0]]
+            return torch.cat(each) if len(each) > 1 else each[0]
 
-        return linear_map(b, apply, lambda c: back_b(c, given))
+        def transpose(c: Tensor) -> list[Tensor]:
+            weight = back_b(c, given)
+            return [weight] if shape is None else [weight, shrunk(c, shape)]
+
+        if is_recorded(b):
+            real = times(given.unsqueeze(0), b.value, *own)
+        else:
+            real = biased(apply([b.lanes.values]))
+        return _linear(_with(b.lanes, real), parents, apply, transpose)
     x, w = a.lanes, b.lanes
-    y = bilinear(x, w, times)
+    if is_recorded(a):
+        sums = sums or Sums.of(times, back_a, back_b)
+        step = Weighting(x.values, w.values, (back_a, back_b), sums, shape)
+        return recorded(times(x.values, w.values[0], *own)[0], parents, step)
+    lanes = bilinear(x, w, times)
 
     def pullback(c: Lanes) -> list[Lanes]:
         return [bilinear(c, w, back_a), bilinear(c, x, back_b)]
 
-    return a.run.emit(_with(y, biased(y.values)), [a, b], pullback)
+    return a.run.emit(_with(lanes, biased(lanes.values)), parents, pullback)
 
 
 def joined(parts: Sequence[LaneTensor | Tensor], dim: int) -> LaneTensor:
@@ -167,17 +231,41 @@ def joined(parts: Sequence[LaneTensor | Tensor], dim: int) -> LaneTensor:
     sizes = [block.shape[dim + 1] for block in blocks]
     carrying = [isinstance(part, LaneTensor) for part in parts]
 
-    def pullback(c: Lanes) -> list[Lanes]:
-        pieces = c.values.split(sizes, dim + 1)
-        return [_with(c, piece) for piece, carries in zip(pieces, carrying, strict=True) if carries]
+    def apply(tangents: Sequence[Tensor]) -> Tensor:
+        given = iter(tangents)
+        pieces = [
+            next(given) if carries else torch.zeros_like(block[:1])
+            for carries, block in zip(carrying, blocks, strict=True)
+        ]
+        return torch.cat(pieces, dim + 1)
 
-    return run.emit(Lanes(torch.cat(blocks, dim + 1), run.plan, filled), carriers, pullback)
+    def transpose(c: Tensor) -> list[Tensor]:
+        pieces = c.split(sizes, dim + 1)
+        return [piece for piece, carries in zip(pieces, carrying, strict=True) if carries]
+
+    y = Lanes(torch.cat(blocks, dim + 1), run.plan, filled)
+    return _linear(y, carriers, apply, transpose)
 
 
 def folded(rows: Tensor, operation: Rows) -> Tensor:
     """An operation on batches, applied to all rows as one batch: (rows, batch, ...)."""
     out = operation(rows.flatten(0, 1))
     return out.reshape(rows.shape[0], rows.shape[1], *out.shape[1:])
+
+
+def untouched(rows: Tensor, shape: Sequence[int], channels_last: bool) -> Tensor:
+    """A batch for torch's transposes, which ask for its size and layout and not for its entries."""
+    size = (rows.shape[0], *shape)
+    if channels_last:  # never written to, so that it takes no memory
+        layout = torch.channels_last
+        return torch.empty(size, dtype=rows.dtype, device=rows.device, memory_format=layout)
+    return rows.new_empty((1,)).expand(size)
+
+
+def is_channels_last(x: Any) -> bool:
+    """Whether the real lane of images is laid out with its channels last in memory."""
+    real = value_of(x)
+    return real.dim() == 4 and real.is_contiguous(memory_format=torch.channels_last)
 
 
 def each(value: int | Sequence[int], rank: int) -> list[int]:
@@ -188,6 +276,22 @@ def each(value: int | Sequence[int], rank: int) -> list[int]:
 def value_of(value: Any) -> Any:
     """The real lane of what carries lanes; anything else as it is."""
     return value.value if isinstance(value, LaneTensor) else value
+
+
+def is_recorded(x: Any) -> bool:
+    """Whether a value carries the real lane alone, of a run that records its operations."""
+    return isinstance(x, LaneTensor) and isinstance(x.run, Recording)
+
+
+def recorded(y: Tensor, parents: Sequence[LaneTensor], step: Step) -> LaneTensor:
+    """The result of an operation that is written as a `Step`, in a run that records."""
+
+    def pullback(c: Lanes) -> list[Lanes]:
+        parts = step.pull(c.values, [True] * len(parents))
+        return [_with(c, part) for part in parts if part is not None]
+
+    run = parents[0].run
+    return run.emit(Lanes(y.unsqueeze(0), run.plan, 0), parents, pullback, step=step)
 
 
 def checked(x: LaneTensor, constant: Tensor | float) -> Tensor | float:
@@ -209,23 +313,7 @@ def _with(lanes: Lanes, values: Tensor) -> Lanes:
     return Lanes(values, lanes.plan, lanes.filled)
 
 
-def _lifted(values: Tensor, rank: int) -> Tensor:
-    """Axes of length 1 behind the rows, so that `rank` axes follow them."""
-    return values.reshape(values.shape[0], *(1,) * (rank + 1 - values.dim()), *values.shape[1:])
-
-
 def _spread(values: Tensor, shape: torch.Size) -> Tensor:
     if values.shape[1:] == shape:
         return values
-    return _lifted(values, len(shape)).expand(values.shape[0], *shape)
-
-
-def _shrunk(lanes: Lanes, shape: torch.Size) -> Lanes:
-    """The transpose of broadcasting from `shape`: sums over the axes that were spread."""
-    values = lanes.values
-    if values.shape[1:] == shape:
-        return lanes
-    extra = values.dim() - 1 - len(shape)
-    values = values.sum(tuple(range(1, 1 + extra))) if extra else values
-    spread = [i for i, n in enumerate(shape, start=1) if n == 1 and values.shape[i] != 1]
-    return _with(lanes, values.sum(spread, keepdim=True) if spread else values)
+    return lifted(values, len(shape)).expand(values.shape[0], *shape)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from zoo import F64, PlainCELU, PlainNorm, Sine, agree, normal, randomise, spaced
 
-from hodsim.derivatives import contract, hessian, jacobian
+from hodsim.derivatives import contract, hessian, jacobian, linearise
 
 Function = Callable[[Tensor], Tensor]
 VECTORS, SEQUENCES, IMAGES = (3, 8), (3, 4, 9), (2, 4, 6, 6)
@@ -49,8 +49,16 @@ def _check(
             )
         agree(got, wanted)
         # One number, in which the terms may cancel: measure it by their sizes.
-        terms = pulled * last
-        assert float((terms.sum() - wanted @ w).abs()) <= 1e-10 * float(terms.abs().sum())
+        for each in [pulled, *_kept(lambda t: _numbers(layer(_head(t))), x, right, w)]:
+            terms = each * last
+            assert float((terms.sum() - wanted @ w).abs()) <= 1e-10 * float(terms.abs().sum())
+
+
+def _kept(f: Function, x: Tensor, right: list[Tensor], left: Tensor | None = None) -> list[Tensor]:
+    """What a point that is kept gives of these orders: gradients, Hessians times vectors."""
+    if len(right) == 0:
+        return [linearise(f, x, left=left).gradient]
+    return [linearise(f, x, left=left).hvp(right[0])] if len(right) == 1 else []
 
 
 orders_to_four = pytest.mark.parametrize("order", [1, 2, 3, 4])
@@ -352,9 +360,10 @@ def test_losses(name: str, order: int) -> None:
     wanted = nested_autograd(lambda t: numbers(t).reshape(1), x, [*right, last])
     with torch.no_grad():
         agree(contract(numbers, x, [*right, last]).reshape(1), wanted)
-        pulled = contract(numbers, x, right, free=1)
-    terms = pulled * last
-    assert float((terms.sum() - wanted).abs()) <= 1e-10 * float(terms.abs().sum())
+        pulled = [contract(numbers, x, right, free=1)]
+    for each in pulled + _kept(numbers, x, right):
+        terms = each * last
+        assert float((terms.sum() - wanted).abs()) <= 1e-10 * float(terms.abs().sum())
 
 
 def test_losses_have_the_values_that_torch_gives_them() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +12,14 @@ from torch.func import functional_call
 from torch.nn import functional
 from zoo import F64, agree, normal, spaced
 
-from hodsim.derivatives import hvp
+from hodsim.derivatives import hvp, linearise
 from hodsim.errors import InputError
 from hodsim.learning import ACTIVATIONS, autoencoder, lenet5, resnet20, vgg11
+
+
+def flat(tensors: Any) -> Tensor:
+    parts = tensors.values() if isinstance(tensors, dict) else tensors
+    return torch.cat([part.flatten() for part in parts])
 
 
 def count(network: nn.Module) -> int:
@@ -102,10 +108,17 @@ def test_hessian_times_vector_is_double_backpropagation_s(name: str, training: b
     first = torch.autograd.grad(loss(leaves), list(leaves.values()), create_graph=True)
     wanted = torch.autograd.grad(first, list(leaves.values()), list(v.values()))
     # A convolution's bias ahead of a normalisation has no effect: measure all entries together.
-    agree(
-        torch.cat([got[key].flatten() for key in point]),
-        torch.cat([t.flatten() for t in wanted]),
-    )
+    agree(flat(got), flat(wanted))
+
+    curvature = linearise(loss, point)
+    kept = [curvature.hvp(v) for _ in range(2)]
+    agree(flat(curvature.gradient), flat(first))
+    w = {key: normal(*p.shape, seed=90 + i) for i, (key, p) in enumerate(point.items())}
+    terms = flat(curvature.hvp(w)) * flat(v)
+    for product in kept:
+        assert torch.equal(flat(product), flat(got))
+        mirrored = float(flat(product) @ flat(w))
+        assert abs(float(terms.sum()) - mirrored) <= 1e-11 * float(terms.abs().sum())
 
 
 @pytest.mark.parametrize(

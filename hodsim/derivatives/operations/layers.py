@@ -3,42 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from hodsim.derivatives.lane_tensor import LaneTensor
-from hodsim.derivatives.primitives import bilinear_map, each, folded, value_of
+from hodsim.derivatives.operations import taps
+from hodsim.derivatives.primitives import (
+    bilinear_map,
+    each,
+    folded,
+    is_recorded,
+    linear_map,
+    untouched,
+    value_of,
+)
 from hodsim.derivatives.rules import UnknownRuleError, carries
+from hodsim.derivatives.steps import Sums
 
 Weight = LaneTensor | Tensor
 
 
-def _biased(y: Any, bias: Weight | None) -> Any:
-    """A bias that carries lanes is a summand like others."""
-    return y + bias if isinstance(bias, LaneTensor) else y
+def _flat(v: Tensor) -> Tensor:
+    return v.reshape(-1, v.shape[-1])
 
 
-def _constant(bias: Weight | None) -> Tensor | None:
-    return None if isinstance(bias, LaneTensor) else bias
+def _times(v: Tensor, W: Tensor, bias: Tensor | None = None) -> Tensor:
+    # ONE matrix product for all lanes (Eq. 7).
+    flat = _flat(v)
+    y = flat @ W.t() if bias is None else torch.addmm(bias, flat, W.t())
+    return y.reshape(*v.shape[:-1], W.shape[0])
+
+
+def _back(c: Tensor, W: Tensor) -> Tensor:
+    return (_flat(c) @ W).reshape(*c.shape[:-1], W.shape[1])
+
+
+_LINEAR_SUMS = Sums(
+    lambda p, P, q, Q, *bias: (
+        _flat(_times(p, P, *bias)).addmm_(_flat(q), Q.t()).reshape(*p.shape[:-1], len(P))
+    ),
+    lambda p, P, q, Q: (_flat(p) @ P).addmm_(_flat(q), Q).reshape(*p.shape[:-1], P.shape[1]),
+    lambda p, P, q, Q: (
+        # One product of twice the rows: the result, as large as the weights, is written once.
+        torch.cat((_flat(p), _flat(q))).t() @ torch.cat((_flat(P), _flat(Q)))
+    ).unsqueeze(0),
+)
 
 
 @carries("linear")
 def _linear(x: Weight, weight: Weight, bias: Weight | None = None) -> LaneTensor:
-    y = bilinear_map(
+    return bilinear_map(
         x,
         weight,
-        # ONE matrix product for all lanes (Eq. 7).
-        lambda v, W: (v.reshape(-1, v.shape[-1]) @ W.t()).reshape(*v.shape[:-1], W.shape[0]),
-        lambda c, W: (c.reshape(-1, c.shape[-1]) @ W).reshape(*c.shape[:-1], W.shape[1]),
-        lambda c, v: (
-            c.reshape(c.shape[0], -1, c.shape[-1]).transpose(1, 2) @ v.reshape(-1, v.shape[-1])
-        ),
-        _constant(bias),
+        _times,
+        _back,
+        lambda c, v: c.reshape(c.shape[0], -1, c.shape[-1]).transpose(1, 2) @ _flat(v),
+        bias,
+        _LINEAR_SUMS,
     )
-    return _biased(y, bias)
 
 
 @carries("matmul", "mm", "bmm", "mv", "dot", "__matmul__")
@@ -59,6 +85,9 @@ def _matmul(a: Any, b: Any) -> Any:
         return each.sum(tuple(range(1, each.dim() - 2))) if single else each
 
     return bilinear_map(a, b, lambda v, w: v @ w, lambda c, w: c @ w.mT, back_b)
+
+
+_SMALL: Final = 64  # pixels
 
 
 def _convolution(rank: int) -> Any:
@@ -82,12 +111,15 @@ def _convolution(rank: int) -> Any:
         if isinstance(padding, str):
             padding = _padding(padding, tuple(weight.shape[2:]), reach)
         pad = each(padding, rank)
+        layout = _layout_of(x, weight)
+        if layout is not None:
+            x = _laid_out(x, layout)
         shape, kernel = value_of(x).shape[1:], value_of(weight).shape
         backward = [step, pad, reach, False, [0] * rank, groups]
 
         def back_x(rows: Tensor, w: Tensor) -> Tensor:
             def one(c: Tensor) -> Tensor:
-                like = c.new_empty((1,)).expand(c.shape[0], *shape)
+                like = untouched(c, shape, layout is torch.channels_last)
                 mask = [True, False, False]
                 return torch.ops.aten.convolution_backward(c, like, w, None, *backward, mask)[0]
 
@@ -96,26 +128,66 @@ def _convolution(rank: int) -> Any:
         def back_weight(rows: Tensor, v: Tensor) -> Tensor:
             like = v.new_empty((1,)).expand(kernel)
             mask = [False, True, False]
-            return torch.stack(
-                [
-                    torch.ops.aten.convolution_backward(c, v, like, None, *backward, mask)[1]
-                    for c in rows
-                ]
-            )
+            lanes = [
+                torch.ops.aten.convolution_backward(c, v, like, None, *backward, mask)[1]
+                for c in rows
+            ]
+            return torch.stack(lanes) if len(lanes) > 1 else lanes[0].unsqueeze(0)
 
         if bias is not None:
             bias = bias.reshape(-1, *(1,) * rank)
-        y = bilinear_map(
-            x,
-            weight,
-            lambda rows, w: folded(rows, lambda v: function(v, w, None, step, pad, reach, groups)),
-            back_x,
-            back_weight,
-            _constant(bias),
-        )
-        return _biased(y, bias)
+
+        def by_taps(*given: Tensor) -> Tensor:
+            pairs = [(c[0], v) for c, v in zip(given[::2], given[1::2], strict=True)]
+            return taps.weight_gradient(pairs, kernel, step, pad, reach).unsqueeze(0)
+
+        def times(rows: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
+            b = None if bias is None else bias.flatten()
+
+            def one(v: Tensor) -> Tensor:
+                y = function(v, w, b, step, pad, reach, groups)
+                return y if layout is None else y.contiguous(memory_format=layout)
+
+            return folded(rows, one)
+
+        sums = Sums.of(times, back_x, back_weight)
+        if layout is None or torch.is_grad_enabled() or not taps.pays(shape, kernel, groups):
+            return bilinear_map(x, weight, times, back_x, back_weight, bias, sums)
+        sums = replace(sums, back_b=by_taps)
+        return bilinear_map(x, weight, times, back_x, by_taps, bias, sums)
 
     return rule
+
+
+def _layout_of(x: Weight, weight: Weight) -> torch.memory_format | None:
+    """How a recorded run lays images out in memory for oneDNN's convolutions; None: as they are.
+
+    With their channels last large images are faster, up to three times where channels are few; on
+    small ones with many channels its own blocks of channels are, up to three times again.
+    All that follows elementwise keeps the layout.
+    """
+    real = value_of(x)
+    if not (is_recorded(x) or is_recorded(weight)) or real.dim() != 4:
+        return None
+    if real.device.type != "cpu" or real.dtype is not torch.float32:
+        return None
+    pixels = real.shape[2] * real.shape[3]
+    return torch.channels_last if pixels > _SMALL else torch.contiguous_format
+
+
+def _laid_out(x: Weight, layout: torch.memory_format) -> Weight:
+    if isinstance(x, LaneTensor):
+        if x.value.is_contiguous(memory_format=layout):
+            return x
+        return linear_map(
+            x, lambda rows: folded(rows, lambda v: v.contiguous(memory_format=layout)), lambda c: c
+        )
+    x = x.contiguous(memory_format=layout)
+    channels, height, width = x.shape[1:]
+    if layout is torch.channels_last and channels == 1 and x.numel():
+        # A single channel lies in memory as if it were last; its stride tells torch so.
+        return x.as_strided(x.shape, (height * width, 1, width, 1))
+    return x
 
 
 def _padding(name: str, kernel: Sequence[int], reach: Sequence[int]) -> list[int]:

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hodsim.derivatives.activations import logistic
 from hodsim.derivatives.lane_tensor import LaneTensor
 from hodsim.derivatives.operations.pointwise import log_softmax
+from hodsim.derivatives.primitives import elementwise
 from hodsim.derivatives.rules import Rule, UnknownRuleError, carries
 
 
@@ -109,6 +111,28 @@ def _logits_loss(
 ) -> Any:
     if pos_weight is not None:
         raise UnknownRuleError("binary_cross_entropy_with_logits: pos_weight is not supported")
-    log_s = torch.nn.functional.logsigmoid
-    each = -(log_s(x) * target + log_s(-x) * (1 - target))
+    if isinstance(x, LaneTensor) and _is_plain(target, x):
+        each: Any = elementwise(x, lambda real, order: _logistic_loss(real, target, order))
+    else:
+        log_s = torch.nn.functional.logsigmoid
+        each = -(log_s(x) * target + log_s(-x) * (1 - target))
     return _reduced(each if weight is None else each * weight, reduction)
+
+
+def _is_plain(target: Any, x: LaneTensor) -> bool:
+    """Whether targets are constants of the shape and type of x."""
+    same = isinstance(target, Tensor) and target.shape == x.shape and target.dtype is x.dtype
+    return same and not isinstance(target, LaneTensor)
+
+
+def _logistic_loss(x: Tensor, target: Tensor, order: int) -> list[Tensor]:
+    """-(t log s(x) + (1 - t) log s(-x)), whose derivatives are s - t, s', s'', ...
+
+    Each end is used where it is exact: a confident logit loses no digits at t = 0 or 1.
+    """
+    log_s = torch.nn.functional.logsigmoid
+    out = [-torch.lerp(log_s(-x), log_s(x), target)]
+    if order >= 1:
+        s = logistic(x, order - 1)
+        out += [torch.lerp(s[0], -torch.sigmoid(-x), target), *s[1:]]
+    return out

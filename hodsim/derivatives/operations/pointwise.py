@@ -109,7 +109,8 @@ def _celu(x: LaneTensor, alpha: float = 1.0, inplace: bool = False) -> LaneTenso
 
 def _chosen(x: LaneTensor, slope: Tensor) -> LaneTensor:
     """All lanes times a slope that the real lane has chosen: what is linear piece by piece."""
-    return linear_map(x, lambda v: v * slope, lambda c: c * slope)
+    # The slope first: the result is laid out in memory as it is.
+    return linear_map(x, lambda v: slope * v, lambda c: slope * c)
 
 
 @carries("relu")

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 from torch.nn import functional
 
 from hodsim.derivatives.lane_tensor import LaneTensor
-from hodsim.derivatives.primitives import each, folded, linear_map
+from hodsim.derivatives.primitives import (
+    each,
+    folded,
+    is_channels_last,
+    is_recorded,
+    linear_map,
+    untouched,
+)
 from hodsim.derivatives.rules import UnknownRuleError, carries
 
 
@@ -42,6 +49,9 @@ def _max_pool(rank: int) -> Any:
         )
         shape, chosen = real.shape, where.flatten(2)
 
+        if is_recorded(x) and rank == 2:
+            return _picked(x, where)
+
         def apply(v: Tensor) -> Tensor:
             index = chosen.expand(v.shape[0], *chosen.shape)
             return v.flatten(3).gather(3, index).reshape(v.shape[0], *where.shape)
@@ -54,6 +64,37 @@ def _max_pool(rank: int) -> Any:
         return linear_map(x, apply, transpose)
 
     return rule
+
+
+def _picked(x: LaneTensor, where: Tensor) -> LaneTensor:
+    """The entries that max-pooling chose, by their numbers as they lie in memory.
+
+    where : for every result the number of its pixel, (batch, channels, height, width).
+    """
+    (n, channels, *image), last = x.value.shape, is_channels_last(x)
+    pixels = Size(image).numel()
+    maps = torch.arange(n * channels, device=where.device).reshape(n, channels, 1, 1)
+    if last:
+        maps = maps // channels * (pixels * channels) + maps % channels
+        numbers = (maps + where * channels).permute(0, 2, 3, 1)
+    else:
+        numbers = maps * pixels + where
+    shape, numbers = numbers.shape, numbers.reshape(-1)
+
+    def flat(v: Tensor) -> Tensor:
+        return (v.permute(0, 2, 3, 1) if last else v).reshape(-1)
+
+    def back(v: Tensor) -> Tensor:
+        return (v.permute(0, 3, 1, 2) if last else v).unsqueeze(0)
+
+    def apply(rows: Tensor) -> Tensor:
+        return back(flat(rows[0]).index_select(0, numbers).reshape(shape))
+
+    def transpose(rows: Tensor) -> Tensor:
+        out = rows.new_zeros(n * channels * pixels).scatter_add_(0, numbers, flat(rows[0]))
+        return back(out.reshape(n, *image, channels) if last else out.reshape(x.shape))
+
+    return linear_map(x, apply, transpose)
 
 
 # The transposes of average pooling, which torch has as operations of their own.
@@ -69,11 +110,11 @@ _ADAPTIVE: dict[int, Any] = {
 
 def _pooled(x: LaneTensor, apply: Any, back: Any) -> LaneTensor:
     """Average pooling of batches and its transpose, on all lanes as one batch."""
-    shape = x.value.shape[1:]
+    shape, wide = x.value.shape[1:], is_recorded(x) and is_channels_last(x)
 
     def transpose(rows: Tensor) -> Tensor:
         def one(c: Tensor) -> Tensor:
-            return back(c, c.new_empty((1,)).expand(c.shape[0], *shape))
+            return back(c, untouched(c, shape, wide))
 
         return folded(rows, one)
 
