@@ -47,6 +47,8 @@ class Model:
 
     def falls(self, t: float, loss: float) -> bool:
         """Whether the loss is lower; no higher than rounding where no more was foretold."""
+        if not math.isfinite(loss):
+            return False
         if abs(self.change(t)) <= self.noise:
             return loss <= self.loss + self.noise
         return loss < self.loss

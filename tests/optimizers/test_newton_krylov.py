@@ -290,44 +290,37 @@ def test_the_global_gradient_is_refreshed_after_accepted_steps(refresh: int) -> 
 # ---------------------------------------------------------------- records and state
 
 
-class Watched(Batch):
-    """A batch that counts what is asked of it."""
-
-    def __init__(self, *args) -> None:
-        super().__init__(*args)
-        self.with_gradient, self.without = 0, 0
-
-    def at(self, parameters) -> Tensor:
-        if torch.is_grad_enabled():
-            self.with_gradient += 1
-        else:
-            self.without += 1
-        return super().at(parameters)
-
-
+@pytest.mark.parametrize("curvature", ["hessian", "gauss-newton"])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_record_counts_are_the_real_counts(batch_norm: bool) -> None:
+def test_record_counts_are_the_real_counts(batch_norm: bool, curvature: str, monkeypatch) -> None:
     net = small_net()
     if batch_norm:
         net.insert(1, nn.BatchNorm1d(5).to(F64))
-    b = classification(net)
-    batch = Watched(net, b.loss, b.x, b.y)
-    seen = []
-    optimizer = NewtonKrylov(net, damping=0.1, report=seen.append)
+    batch, asked, passes, seen = classification(net), [], [], []
+    for name in ("value", "gradient", "hvp", "gnvp"):
+        real = getattr(Products, name)
+
+        def watched(self, *args, name=name, real=real):
+            asked.append(name)
+            return real(self, *args)
+
+        monkeypatch.setattr(Products, name, watched)
+    net[-1].register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
+    optimizer = NewtonKrylov(net, curvature, damping=0.1, report=seen.append)
     for _ in range(4):
-        batch.with_gradient = batch.without = 0
+        asked.clear(), passes.clear()
         optimizer.step(batch)
-        spent = optimizer.record.spent
-        assert spent.gradients == batch.with_gradient == 1
-        # A pass for running statistics goes past `at`.
-        assert spent.values + spent.products == batch.without + batch_norm
-        assert spent.products >= optimizer.record.cg_iterations > 0
-        assert spent.values == optimizer.record.trials + batch_norm
+        record, spent = optimizer.record, optimizer.record.spent
+        assert spent.gradients == asked.count("gradient") == passes.count(True) == 1
+        # One more pass is for running statistics.
+        assert spent.values == asked.count("value") + batch_norm == record.trials + batch_norm
+        assert spent.products == asked.count("gnvp" if curvature == "gauss-newton" else "hvp")
+        assert spent.products >= record.cg_iterations > 0
         assert spent.product_samples == spent.products * 30
+        assert spent.value_samples == spent.values * 30
     assert [r.step for r in seen] == [1, 2, 3, 4]
     assert seen[-1] is optimizer.record
-    total = sum((r.spent for r in seen), Spent())
-    assert total == optimizer.spent
+    assert sum((r.spent for r in seen), Spent()) == optimizer.spent
 
 
 def test_records_are_json_and_frozen() -> None:
