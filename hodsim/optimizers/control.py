@@ -130,14 +130,10 @@ def by_armijo(
         t, loss = t * _SHORTER, None
 
 
-def adapted(damping: float, ratio: float | None, halvings: int = 0) -> float:
-    """Levenberg-Marquardt: less damping where the model foretells well, more where it does not.
-
-    halvings : how often the step was halved all the same. Each is a sign that damping is too low,
-        and as Taylor's ratio is stricter than Levenberg and Marquardt's, often the only one.
-    """
-    if halvings or ratio is None or ratio < 0.25:
-        return damping * 1.5 ** max(1, halvings)
+def adapted(damping: float, ratio: float | None) -> float:
+    """Levenberg-Marquardt: less damping where the model foretells well, more where it does not."""
+    if ratio is None or ratio < 0.25:
+        return damping * 1.5
     return damping / 1.5 if ratio > 0.75 else damping
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -41,9 +40,9 @@ class NewtonKrylov(CurvatureOptimizer):
     curvature : "hessian" (the paper's), or "gauss-newton", which is never negative and needs a
         `Batch`.
     damping : added to the curvature.
-    adapt : let damping follow Levenberg and Marquardt's rule: times 3/2 where the loss falls by
-        less than a quarter of what the model foretold, or for each halving of the step; times 2/3
-        where by more than three quarters. It must begin above 0.
+    adapt : let damping follow Levenberg and Marquardt's rule (times 3/2 where the loss falls by
+        less than a quarter of what the model foretold, times 2/3 where by more than three
+        quarters); it must begin above 0.
     iterations, tolerance : of conjugate gradients.
     flatness : added to p.Hp / p.p where that lies in (0, 1e-8). The paper prints 0.01 |p| in place
         of p.Hp; 1e-3 is what its authors ran. 0 turns it off.
@@ -121,7 +120,4 @@ class NewtonKrylov(CurvatureOptimizer):
         if record.outcome == ACCEPTED and self._add("accepted") % self.refresh == 0:
             self._refresh()
         if self.adapt and record.outcome != SKIPPED:
-            halvings = record.trials
-            if record.outcome == ACCEPTED:
-                halvings = max(0, round(-math.log2(record.length)))
-            self._adapt(lambda damping: adapted(damping, record.ratio, halvings))
+            self._adapt(lambda damping: adapted(damping, record.ratio))
