@@ -83,6 +83,7 @@ def conjugate_gradients(
     flatness: float = 0.0,
     start: Tensor | None = None,
     keep: bool = False,
+    scale: Tensor | None = None,
 ) -> Solution:
     """Solve (H + damping) x = b until `stop` says so, or negative curvature is met.
 
@@ -97,9 +98,11 @@ def conjugate_gradients(
     start : a direction to begin on, at the multiple of it that is best (0 if none is better): so
         the quadratic never ends above its value at 0, and x descends. Costs one product.
     keep : keep iterates for going back over them.
+    scale : diagonal of a preconditioner, above 0: an estimate of A's diagonal up to a factor. The
+        first direction is then b / scale.
     """
     stop = stop or Stop()
-    scale = _norm(b)
+    size = _norm(b)
     x, Hx = torch.zeros_like(b), torch.zeros_like(b)
     r, begun = b.clone(), False
     if start is not None:
@@ -108,15 +111,16 @@ def conjugate_gradients(
         if begun := along > 0.0 and bends > 0.0:
             x, Hx = start * (along / bends), Hs * (along / bends)
             r -= Hx + damping * x
-    if scale == 0.0 or not math.isfinite(_norm(r)):
-        ended = TOLERANCE if scale == 0.0 else NOT_FINITE
-        return Solution(x, Hx, ended, 0, _norm(r) / scale if scale else 0.0, None, 0)
-    p, rr = r.clone(), _dot(r, r)
+    if size == 0.0 or not math.isfinite(_norm(r)):
+        ended = TOLERANCE if size == 0.0 else NOT_FINITE
+        return Solution(x, Hx, ended, 0, _norm(r) / size if size else 0.0, None, 0)
+    p = r.clone() if scale is None else r / scale
+    rz, rest = _dot(r, p), _norm(r)
     smallest, flat, ended, made, next_kept = math.inf, 0, ITERATIONS, 0, 1.0
     fell: list[float] = []  # the quadratic after each step
     iterates: list[tuple[Tensor, Tensor]] = []
     while made < stop.iterations:
-        if math.sqrt(rr) <= stop.tolerance * scale:
+        if rest <= stop.tolerance * size:
             ended = TOLERANCE
             break
         Hp = product(p)
@@ -135,12 +139,13 @@ def conjugate_gradients(
             flat += 1
             Ap += flatness * p
             kappa += flatness * pp
-        alpha = rr / kappa
+        alpha = rz / kappa
         x += alpha * p
         Hx += alpha * Hp
         r -= alpha * Ap
-        before, rr = rr, _dot(r, r)
-        p = r + (rr / before) * p
+        z = r if scale is None else r / scale
+        before, rz, rest = rz, _dot(r, z), _norm(r)
+        p = z + (rz / before) * p
         made += 1
         if keep and made >= next_kept:
             iterates.append((x.clone(), Hx.clone()))
@@ -149,11 +154,11 @@ def conjugate_gradients(
         if _is_slow(fell, stop.progress):
             ended = PROGRESS
             break
-    if ended == ITERATIONS and math.sqrt(rr) <= stop.tolerance * scale:
+    if ended == ITERATIONS and rest <= stop.tolerance * size:
         ended = TOLERANCE
     if keep and (not iterates or not torch.equal(iterates[-1][0], x)):
         iterates.append((x, Hx))
-    residual = 1.0 if ended == STEEPEST else math.sqrt(rr) / scale
+    residual = 1.0 if ended == STEEPEST else rest / size
     least = smallest if math.isfinite(smallest) else None
     return Solution(x, Hx, ended, made, residual, least, flat, tuple(iterates))
 

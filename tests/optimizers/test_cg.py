@@ -119,6 +119,25 @@ def test_a_start_helps_and_never_hurts() -> None:
     assert torch.equal(wrong.x, cold.x)
 
 
+def test_a_diagonal_preconditioner() -> None:
+    diagonal, b = torch.logspace(0, 4, 50, dtype=F64), normal(50, seed=3)
+    exact = conjugate_gradients(lambda v: diagonal * v, b, stop=Stop(50, 1e-12), scale=3 * diagonal)
+    assert exact.iterations == 1
+    torch.testing.assert_close(exact.x, b / diagonal, rtol=1e-10, atol=0)
+    # Its residual is that of the system itself.
+    A = diagonal.sqrt()[:, None] * spd(50, 10.0) * diagonal.sqrt()
+    some = conjugate_gradients(lambda v: A @ v, b, stop=Stop(12, 0.0), scale=A.diagonal())
+    assert some.residual == pytest.approx(float((b - A @ some.x).norm() / b.norm()), rel=1e-8)
+    stop = Stop(2000, 1e-8)
+    helped = conjugate_gradients(lambda v: A @ v, b, stop=stop, scale=A.diagonal())
+    plain = conjugate_gradients(lambda v: A @ v, b, stop=stop)
+    assert 2 * helped.iterations < plain.iterations
+    torch.testing.assert_close(helped.x, torch.linalg.solve(A, b), rtol=1e-5, atol=1e-7)
+    hill = conjugate_gradients(lambda v: -v, b, scale=diagonal)
+    assert hill.ended == "steepest descent"
+    assert torch.equal(hill.x, b / diagonal)
+
+
 def test_martens_stop_and_the_iterates_on_the_way() -> None:
     A, b = spd(400, 1e5), normal(400, seed=5)
     stop = Stop(400, 0.0, progress=5e-4)
