@@ -34,6 +34,11 @@ class NewtonKrylov(CurvatureOptimizer):
     that raises the loss or makes it nan is abandoned. The residual's gradient is the batch's own
     (line 10 prints the global one, against the batch's Hessian).
 
+    The defaults are the paper's. On image networks after a few epochs of Adam far more was gained,
+    for the same work, with a large batch for the gradient and a tenth of it for the products
+    (`step(batch, curvature=)`), "gauss-newton", damping=0.03 with adapt, taylor=0.9 and
+    tolerance=0.1: printed settings cut nearly every step short.
+
     Parameters
     ----------
     params : a network, or what torch's optimisers take; a group may have a "damping" of its own.
