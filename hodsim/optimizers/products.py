@@ -7,11 +7,12 @@ the one place that knows how they are made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from hodsim.derivatives import contract, hvp, vjp
+from hodsim.derivatives import Curvature, linearise
 from hodsim.errors import InputError
 from hodsim.optimizers.objective import Batch, Objective
 from hodsim.optimizers.record import Spent
@@ -116,20 +117,20 @@ class Products:
     def hvp(self, v: Tensor) -> Tensor:
         """Hessian of the loss times v."""
         self.counter.product(self.objective)
-        with torch.no_grad():
-            at, named = self.layout.named(self.point), self.layout.named(v)
-            return self.layout.flat(hvp(self.objective.at, at, named))
+        return self.layout.flat(self._kept.hvp(self.layout.named(v)))
 
     def gnvp(self, v: Tensor) -> Tensor:
         """J^T H_L J v, J the Jacobian of the outputs and H_L the Hessian of the loss in them."""
-        batch = self.objective
-        assert isinstance(batch, Batch)
-        self.counter.product(batch)
-        with torch.no_grad():
-            at = self.layout.named(self.point)
-            outputs, moved = contract(batch.outputs, at, [self.layout.named(v)], lower=True)
-            left = hvp(lambda z: batch.judged(z["z"]), {"z": outputs}, {"z": moved})["z"]
-            return self.layout.flat(vjp(batch.outputs, at, left))
+        self.counter.product(self.objective)
+        return self.layout.flat(self._kept.gnvp(self.layout.named(v)))
+
+    @cached_property
+    def _kept(self) -> Curvature:
+        """What all products at the point share: values inside the network, real cotangents."""
+        at, objective = self.layout.named(self.point), self.objective
+        if isinstance(objective, Batch):
+            return linearise(objective.outputs, at, objective.judged)
+        return linearise(objective.at, at)
 
 
 def _unreached(names: list[str]) -> str:
