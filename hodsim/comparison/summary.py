@@ -117,11 +117,15 @@ def matches_of(runs: Iterable[Run]) -> list[Match]:
                     if not ranks:
                         continue
                     mine = [r for r in rivals if r.scene in measured]
-                    by = [
+                    position, velocity = (
                         _rank_from(best, mine, ranks, name) if compared else None
                         for name in ("tip_position_error", "tip_velocity_error")
-                    ]
-                    found.append(Match(group, hod, method, formulation, *by, ranks[-1], compared))
+                    )
+                    found.append(
+                        Match(
+                            group, hod, method, formulation, position, velocity, ranks[-1], compared
+                        )
+                    )
     return found
 
 
