@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -22,6 +22,10 @@ from hodsim.optimizers.cg import NEGATIVE, STEEPEST, Stop, conjugate_gradients
 from hodsim.optimizers.control import Model, adapted, by_taylor
 from hodsim.optimizers.products import HESSIAN, Products
 from hodsim.optimizers.record import ACCEPTED, SKIPPED, Record
+
+# Of the running mean square that preconditions, and the share of its mean that it never is below.
+_DECAY: Final = 0.9
+_FLOOR: Final = 0.01
 
 
 class NewtonKrylov(CurvatureOptimizer):
@@ -55,6 +59,9 @@ class NewtonKrylov(CurvatureOptimizer):
     trials : losses evaluated at most in looking for the length.
     agreement : the least cosine between the batch's gradient and the global one.
     refresh : accepted steps after which the global gradient is taken anew.
+    precondition : scale conjugate gradients as Adam scales its steps, by the root of the running
+        mean square of the gradients, which is free. For deep networks, where iterations run out
+        before the tolerance is reached; not in the paper.
     report : given the record of each step.
 
     Raises
@@ -75,6 +82,7 @@ class NewtonKrylov(CurvatureOptimizer):
         trials: int = 10,
         agreement: float = 0.0,
         refresh: int = 1,
+        precondition: bool = False,
         report: Report | None = None,
     ) -> None:
         super().__init__(params, damping, curvature, report)
@@ -92,7 +100,8 @@ class NewtonKrylov(CurvatureOptimizer):
             raise InputError("damping: expected above 0 where it adapts, got 0; begin at 1e-2, say")
         self.adapt, self.flatness, self.taylor, self.trials = adapt, flatness, taylor, trials
         self.agreement, self.refresh = agreement, refresh
-        self.stop = Stop(iterations, tolerance)
+        self.precondition, self.stop = precondition, Stop(iterations, tolerance)
+        self._squares: Tensor | None = None  # of the step under way
 
     def _try(self, near: Products, bent: Products) -> tuple[Record, Tensor | None]:
         product, everywhere = bent.product(self.curvature), self._global_gradient()
@@ -104,7 +113,9 @@ class NewtonKrylov(CurvatureOptimizer):
         if agrees is not None and agrees < self.agreement:
             why = "the batch's gradient disagrees with the global one"
             return replace(record, why=why), None
-        solved = conjugate_gradients(product, -g, self._damping(), self.stop, self.flatness)
+        solved = conjugate_gradients(
+            product, -g, self._damping(), self.stop, self.flatness, scale=self._scale(g)
+        )
         d, slope = solved.x, float(torch.dot(solved.x, g))
         if turned := slope > 0.0:
             d, slope = -d, -slope
@@ -121,7 +132,16 @@ class NewtonKrylov(CurvatureOptimizer):
         )
         return concluded(record, taken), moved(near.point, d, taken)
 
+    def _scale(self, g: Tensor) -> Tensor | None:
+        if not self.precondition:
+            return None
+        old, new = self._kept("squares"), g * g
+        self._squares = new if old is None else _DECAY * old + (1.0 - _DECAY) * new
+        return (self._squares + _FLOOR * self._squares.mean()).sqrt()
+
     def _learn(self, record: Record) -> None:
+        if self._squares is not None and record.outcome != SKIPPED:
+            self._keep("squares", self._squares)
         if record.outcome == ACCEPTED and self._add("accepted") % self.refresh == 0:
             self._refresh()
         if self.adapt and record.outcome != SKIPPED:

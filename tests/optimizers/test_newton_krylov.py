@@ -346,12 +346,36 @@ def test_products_may_be_made_on_a_smaller_batch() -> None:
     assert optimizer.record.outcome == "accepted"
 
 
+def test_the_preconditioner_is_the_running_mean_square_of_gradients() -> None:
+    bends = torch.logspace(0, 3, 30, dtype=F64)
+    iterations = []
+    for precondition in (True, False):
+        objective = on_vector(
+            torch.ones(30, dtype=F64), lambda w: 0.5 * (bends * w * w).sum() + (w**4).sum()
+        )
+        optimizer = NewtonKrylov(
+            objective.network, iterations=100, taylor=0.9, precondition=precondition
+        )
+        g = gradient(objective)
+        optimizer.step(objective)
+        iterations.append(optimizer.record.cg_iterations)
+        if precondition:
+            assert torch.equal(optimizer._kept("squares"), g * g)
+            other = gradient(objective)
+            optimizer.step(objective)
+            wanted = 0.9 * g * g + 0.1 * other * other
+            torch.testing.assert_close(optimizer._kept("squares"), wanted)
+    assert 2 * iterations[0] < iterations[1]
+
+
 @pytest.mark.parametrize("make", [NewtonKrylov, HessianFree])
 def test_a_saved_state_goes_on_to_the_bit(make) -> None:
     def optimiser(net: nn.Module):
         if make is HessianFree:
             return HessianFree(net, damping=0.5)
-        return NewtonKrylov(net, "gauss-newton", damping=0.5, adapt=True, refresh=2)
+        return NewtonKrylov(
+            net, "gauss-newton", damping=0.5, adapt=True, refresh=2, precondition=True
+        )
 
     net, batches = three_batches()
     one = optimiser(net)
