@@ -161,7 +161,9 @@ def compare(
     if not any(run.steps for run in runs):
         raise InputError(next((run.failure for run in runs if run.failure), "no step was taken"))
     summary, matches = summary_of(runs), [] if ablate else matches_of(runs)
-    results.show([*told, *_failures(cells, runs)], runs, summary, matches)
+    named = ((f"{c.body}: {c.spec.label}", c.unlike) for c in cells if c.unlike is not None)
+    unlike = list(dict.fromkeys(f"{label}: {how}" for label, how in named))
+    results.show([*told, *unlike, *_failures(cells, runs)], runs, summary, matches)
     options = {
         "subspaces": subspaces,
         "loads": loads,
@@ -184,6 +186,7 @@ def compare(
         "jobs": jobs,
         "dask": dask,
         "left out": told,
+        "fitted otherwise": unlike,
         **results.origins(cells),
     }
     console = output.console()

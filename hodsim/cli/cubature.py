@@ -44,8 +44,8 @@ def cubature(
         typer.Option(
             "--snapshots",
             metavar="DIR",
-            help="Folder of motions to fit to; made and kept there if it has none. "
-            "[default: made, and not kept]",
+            help="Folder of the model's motions to fit to; those that it lacks are made and kept "
+            "there. [default: made, and not kept]",
         ),
     ] = None,
     subspaces: Annotated[
@@ -60,14 +60,21 @@ def cubature(
         typer.Option("--tolerance", min=0.0, help="RMS error, such as 0.002, that is enough."),
     ] = None,
     trajectories: Annotated[
-        int, typer.Option("--trajectories", min=1, help="Motions to make of each scene.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            "--trajectories",
+            min=1,
+            help="Motions of each scene. [default: all in --snapshots, or 20]",
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Processes that make motions.")
     ] = 2,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="Of motions and of the poses drawn. [the model's own]"),
+        typer.Option(
+            "--seed", min=0, help="Of the poses drawn, and of motions not kept. [the model's own]"
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="[default: the model's folder]")
@@ -109,10 +116,12 @@ def cubature(
     command = ["hodsim", "cubature", *(scenes or []), "--model", str(model)]
     command += ["--subspaces", ",".join(names), "--tets", str(most)]
     command += [] if tolerance is None else ["--tolerance", str(tolerance)]
-    command += ["--trajectories", str(trajectories), "--seed", str(seed)]
+    command += [] if trajectories is None else ["--trajectories", str(trajectories)]
+    command += ["--seed", str(seed)]
     console = output.console()
     with output.progress() as report:
-        with motions(opened, body, snapshots, trajectories, seed, workers, report) as poses:
+        drawn = seed if snapshots is None else seed_of(trained)
+        with motions(opened, body, snapshots, trajectories, drawn, workers, report, 20) as poses:
             seen, unseen = poses
             found = fit_cubatures(
                 place,

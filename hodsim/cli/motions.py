@@ -52,14 +52,16 @@ def motions(
     scenes: Sequence[Scene],
     body: Body,
     folder: Path | None,
-    trajectories: int,
+    trajectories: int | None,
     seed: int,
     workers: int,
     report: output.Report,
+    default: int = 240,
 ) -> Iterator[tuple[Snapshots, Snapshots]]:
-    """Poses to fit to and held out: `trajectories` of each scene, or more if the folder has more.
+    """Poses to fit to and held out: `trajectories` of each scene, as training takes them.
 
-    Those that it lacks are made, for good in a folder and not kept without one. Raises
+    Without that number as many as the folder has, or `default` if it has none. Those that it lacks
+    are made, for good in a folder and not kept without one. Raises
     `InputError` for a folder that holds motions of other scenes, or others than `seed` draws.
     """
     from hodsim.sampling import jobs_of, make_snapshots
@@ -77,7 +79,8 @@ def motions(
     with tempfile.TemporaryDirectory() as temporary:
         store = Store(folder or temporary)
         store.check(origin_of(body))
-        wanted = max(trajectories, _most(store, scenes))
+        there = _most(store, scenes)
+        wanted = trajectories or there or default
         make_snapshots(scenes, wanted, seed, store, workers, told)
         # In the order of training's own, whose sums differ in rounding in another.
         yield split(store.read([job.name for job in jobs_of(scenes, wanted, seed)]))

@@ -68,11 +68,11 @@ class PeerFits:
                 lambda row: self.report(f"{name} {row['stage']}", row["epoch"], row["epochs"]),
             )
             self.model = load_model(self.folder)
-        facts = self.model.peers[name].facts
-        of = facts.get("poses")
+        peer = self.model.peers[name]
+        of = peer.facts.get("poses")
         if of is not None and of.get("sha256") != self.poses.digest:
             self.notes.append(f"kept {name}, fitted to other poses: --again fits it to these")
-        differ = other_options(facts.get("options"), asdict(options))
+        differ = other_options(peer.options, asdict(options))
         if differ:
             self.notes.append(
                 f"kept {name}, fitted with other {', '.join(differ)}: --again fits it anew"

@@ -123,8 +123,8 @@ def peers(
     own = seed_of(trained)
     options = replace(options, seed=own if seed is None else seed)
     if trajectories is None:
-        told = trained.card.get("trajectories_of_each_scene", 240)
-        trajectories = _QUICK["trajectories"] if quick else int(told)
+        told = trained.card.get("trajectories_of_each_scene")
+        trajectories = _QUICK["trajectories"] if quick else told if isinstance(told, int) else None
     command = ["hodsim", "peers", *(scenes or []), "--model", str(model), "--peers", wanted]
     command += [] if linear is None else ["--linear", str(linear)]
     command += ["--epochs", str(options.epochs), "--seed", str(options.seed)]
@@ -188,7 +188,8 @@ def _other_poses(model: Model, poses: Poses) -> list[str]:
     given, trained_on = len(poses.seen.u), told.get("trained_on")
     if trained_on in (None, given) and told.get("sha256") in (None, poses.digest):
         return []
-    return [f"the model was trained on {trained_on} poses, the peers on {given}: not the same data"]
+    other = f"{given}" if given != trained_on else "as many others"
+    return [f"the model was trained on {trained_on} poses, the peers on {other}: not the same data"]
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from hodsim.comparison.cases import Case
+from hodsim.comparison.cases import Case, sha256_of
 from hodsim.comparison.library import Library
 from hodsim.comparison.measure import Run, body_name
 from hodsim.comparison.runs import FULL
@@ -28,7 +28,8 @@ class Cell:
     """One run of a comparison: a case in full space or in a subspace.
 
     `folder` is the model's, `body` the name of the body in reports, `key` the digest of all that
-    decides the run. `refusal` says why it cannot be made, where that is known beforehand.
+    decides the run. `refusal` says why it cannot be made, where that is known beforehand, `unlike`
+    how its subspace was fitted otherwise than the model (other poses, other options).
     """
 
     case: Case
@@ -37,6 +38,7 @@ class Cell:
     body: str
     key: str
     refusal: str | None = None
+    unlike: str | None = None
 
     @property
     def name(self) -> str:
@@ -98,15 +100,11 @@ def cells_of(
         body = name if number == 0 else f"{name} ({number + 1})"
         model = library.model(folder)
         for spec in dict.fromkeys((FULL, *specs_of(model))):
-            why = None if spec == FULL else _refusal(model, spec)
-            if why is not None:
-                why_none = why
-            said = why or _unlike(model, spec)
-            if said is not None:
-                told[f"{body}: {spec.label}: {said}"] = None
-            cells.append(
-                Cell(case, folder, spec, body, library.key(case, spec, folder, solver), why)
-            )
+            cell = _cell(library, case, folder, spec, body, solver)
+            if cell.refusal is not None:
+                why_none = cell.refusal
+                told[f"{body}: {spec.label}: {cell.refusal}"] = None
+            cells.append(cell)
     unique = list({(cell.key, cell.folder, cell.spec): cell for cell in cells}.values())
     if all(cell.refusal is not None for cell in unique if cell.spec != FULL):
         raise InputError(why_none)
@@ -119,17 +117,26 @@ def _left_out(reason: tuple[str, list[str]]) -> str:
     return f"{names[0]}{more}: left out: {why}"
 
 
-def _refusal(model: Model, spec: Spec) -> str | None:
+def _cell(library: Library, case: Case, folder: Path, spec: Spec, body: str, solver: str) -> Cell:
+    model, why = library.model(folder), None
     try:
-        model.subspace(spec.kind, spec.rank)
+        if spec != FULL:
+            model.subspace(spec.kind, spec.rank)
     except InputError as error:
-        return str(error)
-    return None
+        why = str(error)
+    try:
+        key = library.key(case, spec, folder, solver)
+    except InputError as error:
+        why, key = why or str(error), sha256_of([case.digest(""), str(error)])
+    how = _unlike(model, spec) if why is None else None
+    return Cell(case, folder, spec, body, key, why, how)
 
 
 def _unlike(model: Model, spec: Spec) -> str | None:
-    """How a peer was fitted otherwise than the model: a comparison that is not of subspaces."""
-    peer = model.peers.get(peer_name(spec.kind, spec.rank or model.network.shape.rank))
+    rank = spec.rank or model.network.shape.rank
+    if spec == FULL or model.owns(spec.kind, rank):
+        return None
+    peer = model.peers.get(peer_name(spec.kind, rank))
     return None if peer is None else unlike(peer, model.card)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +12,7 @@ import hodsim
 from hodsim.comparison.cases import Case, sha256_of
 from hodsim.cubature import Cubature, load_cubatures
 from hodsim.dynamics import Spec
+from hodsim.errors import InputError
 from hodsim.fem import Body, Loads, body_of
 from hodsim.scene import Scene
 from hodsim.snapshots import origin_of
@@ -22,7 +22,7 @@ T = TypeVar("T")
 # Of a model's folder, what decides the subspaces that training itself leaves.
 _FILES = ("model.json", "weights.safetensors", "rivals.safetensors")
 # Rooms that show what came out, or have no part in it: a change there makes no other run.
-_APART = ("cli", "viewer", "learning")
+_APART = ("cli", "viewer", "learning", "optimizers", "training", "sampling")
 
 
 class Library:
@@ -59,7 +59,7 @@ class Library:
             "case": case.digest(self.body(case.scene).mesh.digest),
             "spec": asdict(spec),
             "solver": solver,
-            "hodsim": _code(),
+            "hodsim": _CODE,
         }
         if spec.kind != "full":
             told["model"] = self._model_digest(folder, spec)
@@ -78,7 +78,7 @@ class Library:
         return sha256_of([self._file_digest(path) for path in paths if path.is_file()])
 
     def _file_digest(self, path: Path) -> str:
-        return self._once(("file", path), lambda: hashlib.sha256(path.read_bytes()).hexdigest())
+        return self._once(("file", path), lambda: _digest_of(path))
 
     def _once(self, what: Any, read: Callable[[], T]) -> T:
         if what not in self._read:
@@ -87,13 +87,22 @@ class Library:
         return found
 
 
-@cache
-def _code() -> str:
+def _code(home: Path) -> str:
     """Digest of hodsim's own sources, without the rooms that decide no run."""
-    home = Path(hodsim.__file__).parent
-    paths = sorted(path.relative_to(home).as_posix() for path in home.rglob("*.py"))
-    used = [path for path in paths if path.partition("/")[0] not in _APART]
+    paths = sorted(p.relative_to(home).as_posix() for p in home.rglob("*.[ph]*"))
+    used = [p for p in paths if p.endswith((".py", ".h")) and p.partition("/")[0] not in _APART]
     return sha256_of([(p, hashlib.sha256((home / p).read_bytes()).hexdigest()) for p in used])
+
+
+# Once, as they are loaded: what is written into them later runs nowhere in this process.
+_CODE = _code(Path(hodsim.__file__).parent)
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read it ({error.strerror}); check its rights") from error
 
 
 def _cubature_digest(cubature: Cubature) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -107,12 +109,29 @@ class Run:
 
     @staticmethod
     def from_dict(told: Mapping[str, Any]) -> Run:
-        """What `to_dict` gave, also after JSON. Raises `TypeError` for other keys."""
+        """What `to_dict` gave, also after JSON. Raises `TypeError` for anything else."""
         lists = ("terms", "error_over_time")
         values: dict[str, Any] = {
             k: tuple(v) if k in lists and v is not None else v for k, v in told.items()
         }
-        return Run(**values)
+        run = Run(**values)
+        for name, wanted in get_type_hints(Run).items():
+            if not _is(getattr(run, name), wanted):
+                raise TypeError(f"{name}: expected {wanted}, given {getattr(run, name)!r}")
+        return run
+
+
+def _is(value: object, wanted: Any) -> bool:
+    """Whether a value read from JSON is of a type such as `float | None` or `tuple[str, ...]`."""
+    if isinstance(wanted, UnionType):
+        return any(_is(value, one) for one in get_args(wanted))
+    if get_origin(wanted) is tuple:
+        return isinstance(value, tuple) and all(_is(x, get_args(wanted)[0]) for x in value)
+    if isinstance(value, bool) or wanted is bool:
+        return isinstance(value, bool) and wanted is bool
+    if wanted is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, wanted)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ def run_task(task: Task, progress: Progress | None = None) -> Outcome:
                 worst = {s.label: _worst(p, s.label) for s in same if _pictured(s, rank, p)}
             why = (
                 f"expected the mesh, model and hodsim with which the comparison was started, found "
-                f"others in {task.folder}; use a disk that all workers share, and leave it alone"
+                f"others in {task.folder} or in hodsim's sources; use a disk that all workers "
+                "share, leave both alone, and run the same command again"
             )
         except InputError as error:
             why = " ".join(str(error).split())

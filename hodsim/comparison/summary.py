@@ -40,7 +40,7 @@ class Match:
     was. Only runs of one formulation are held against each other, in the scenes whose full-space
     motion went through. A rank at which a run stopped early or crashed matches nothing; one that
     the model lacks was not compared. `compared` is False, and no rank is told, where the HoD-Net
-    itself stopped in a scene or full space did in all.
+    itself stopped in one of those scenes, or there is none.
     """
 
     group: Group
@@ -100,7 +100,10 @@ def summary_of(runs: Iterable[Run]) -> list[dict[str, Any]]:
 def matches_of(runs: Iterable[Run]) -> list[Match]:
     """For each group and each HoD-Net in it, the ranks from which other methods match it."""
     found = []
-    for group, members in grouped(runs).items():
+    for group, every in grouped(runs).items():
+        # Where full space stopped, or its case crashed, there is nothing to be held against.
+        stopped = {r.scene for r in every if r.subspace == "full" and not r.converged}
+        members = [r for r in every if r.scene not in stopped]
         for formulation in dict.fromkeys(r.formulation for r in members if r.formulation):
             same = [r for r in members if r.formulation == formulation and _plain(r)]
             hods = dict.fromkeys(r.label for r in same if r.subspace == "hod")

@@ -69,7 +69,7 @@ class Model:
         r, chosen = self.network.shape.rank, self._rank(kind, rank)
         if kind == "pca":
             return Linear(self.components[:, :chosen])
-        if not self._own(kind, chosen):
+        if not self.owns(kind, chosen):
             return self.peers[peer_name(kind, chosen)].subspace(chosen)
         if kind == "quadratic":
             return Quadratic(self.components[:, :r], self.quadratic)
@@ -95,7 +95,7 @@ class Model:
         chosen = self.network.shape.rank if rank is None else rank
         if chosen not in self.ranks(kind):
             return None
-        if self._own(kind, chosen):
+        if self.owns(kind, chosen):
             rivals = self.card.get("rivals_seconds", {})
             told = self.card.get("seconds") if kind == "hod" else rivals.get(kind)
         else:
@@ -108,7 +108,7 @@ class Model:
         Raises `InputError` as `subspace` does.
         """
         chosen = self._rank(kind, rank)
-        if not self._own(kind, chosen):
+        if not self.owns(kind, chosen):
             return None
         # A quadratic manifold has the coordinates of its linear part.
         cover = self.covers.get("hod" if kind == "hod" else "pca")
@@ -119,13 +119,13 @@ class Model:
         if kind not in KINDS:
             raise InputError(f"subspace: expected one of {', '.join(KINDS)}; given {kind!r}")
         chosen = self.network.shape.rank if rank is None else rank
-        if self._own(kind, chosen):
+        if self.owns(kind, chosen):
             return chosen
         offered = self.ranks(kind)
         if chosen in offered:
             return chosen
         if not offered:
-            had = ", ".join(k for k in KINDS if self.ranks(k))
+            had = ", ".join(k for k in KINDS if self._offers(k))
             raise InputError(
                 f"subspace: expected one that this model has ({had}), given {kind!r}; fit it with "
                 f"`hodsim peers --peers {peer_name(kind, chosen)}`"
@@ -138,7 +138,13 @@ class Model:
             "`hodsim peers` fits others"
         )
 
-    def _own(self, kind: str, rank: int) -> bool:
+    def _offers(self, kind: str) -> bool:
+        try:
+            return bool(self.ranks(kind))
+        except InputError:
+            return False  # A damaged peer is told where it is asked for.
+
+    def owns(self, kind: str, rank: int) -> bool:
         """Whether training itself made that subspace, and no peer."""
         if kind == "pca":
             return 1 <= rank <= self.components.shape[1]

@@ -64,6 +64,13 @@ class Peer:
         return peer_name(self.kind, self.rank)
 
     @property
+    def options(self) -> dict[str, Any]:
+        """Those of its fit: of a network, and how even ones weigh poses; none of others."""
+        told = self.facts.get("options")
+        even = {k: self.facts[k] for k in ("evenness",) if k in self.facts}
+        return told if isinstance(told, dict) else even
+
+    @property
     def ranks(self) -> tuple[int, ...]:
         """The ranks that it gives."""
         return tuple(range(1, self.rank + 1)) if self.kind in NESTED else (self.rank,)
@@ -75,13 +82,8 @@ class Peer:
         return self.source if isinstance(self.source, Quadratic) else HoD(self.source, self.kind)
 
 
-def other_options(told: object, asked: Mapping[str, Any]) -> list[str]:
-    """The names of options in which a fit whose card has `told` differs from what is `asked`.
-
-    None where the card has no options: of a peer that is no network.
-    """
-    if not isinstance(told, dict):
-        return []
+def other_options(told: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The names of `Peer.options` in which a fit differs from what is `asked`."""
     plain = json.loads(json.dumps(asked))  # A card's tuples are lists.
     return [k for k in plain if k in told and told[k] != plain[k]]
 
@@ -97,15 +99,15 @@ def unlike(peer: Peer, card: Mapping[str, Any]) -> str | None:
         for key in ("trained_on", "sha256"):
             if key in own and mine.get(key) != own[key]:
                 n, m = mine.get("trained_on"), own.get("trained_on")
-                return f"fitted to other poses than the model ({n} and {m})"
+                told = f"{n} and {m}" if n != m else f"{n} as well"
+                return f"fitted to other poses than the model ({told})"
     options = card.get("options")
     fit = options.get("fit") if isinstance(options, dict) else None
     asked = dict(fit) if isinstance(fit, dict) else {}
     for key in ("rank", "design", "linear"):
         asked.pop(key, None)
-    differ = other_options(peer.facts.get("options"), asked)
-    told = peer.facts.get("options", {})
-    said = (f"{k} {told[k]}, the model {asked[k]}" for k in differ)
+    differ = other_options(peer.options, asked)
+    said = (f"{k} {peer.options[k]}, the model {asked[k]}" for k in differ)
     return f"fitted with other options than the model ({'; '.join(said)})" if differ else None
 
 

@@ -79,7 +79,9 @@ def fit(
     network.to(team.device)
     masks = [(weight, free.to(team.device)) for weight, free in masks]
     fitted = Fit(network, options, masks, report, started, team)
-    key = {"options": asdict(options), "poses": snapshots.digest}
+    # Batches are drawn by the poses' numbers, so their order counts, too.
+    order = list(dict.fromkeys(name.rsplit("-", 1)[0] for name in snapshots.names))
+    key = {"options": asdict(options), "poses": snapshots.digest, "order": order}
     if checkpoint is not None:
         fitted.resume(checkpoint, key)
     for k, (name, epochs, rate) in enumerate(stages):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from homes import make_home, variant
 
+import hodsim
 from hodsim.cli.compared import thorough
 from hodsim.comparison import Cell, Store, cases_of, cells_of, library, play, run_cells, study
 from hodsim.dynamics import Spec, parse_specs
@@ -111,23 +112,28 @@ def test_the_key_follows_the_files(scene: Scene, tmp_path: Path) -> None:
     assert after[2] != before[2]
 
 
-def test_the_key_follows_the_code(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_follows_the_code(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = [cell.key for cell in cells_for([scene])[0]]
-    whole, paths = Path.read_bytes, []
-
-    def changed(path: Path) -> bytes:
-        paths.append(path)
-        return whole(path) + (b"#" if path.name == "newton.py" else b"")
-
-    monkeypatch.setattr(Path, "read_bytes", changed)
-    library._code.cache_clear()
+    monkeypatch.setattr(library, "_CODE", "edited")
     after = [cell.key for cell in cells_for([scene])[0]]
-    monkeypatch.undo()
-    library._code.cache_clear()
     assert all(a != b for a, b in zip(after, before, strict=True))
-    assert [cell.key for cell in cells_for([scene])[0]] == before
-    assert {"newton.py", "hod.py"} <= {path.name for path in paths}
-    assert not any({"cli", "viewer"} & set(path.parts[-3:-1]) for path in paths)
+    # Python and native sources count; rooms that decide no run do not.
+    home = tmp_path / "hodsim"
+    shutil.copytree(Path(hodsim.__file__).parent, home)
+    whole = library._code(home)
+    for name, counts in (
+        ("dynamics/newton.py", True),
+        ("kernels/block/solve.h", True),
+        ("cli/compare.py", False),
+        ("viewer/sheet.py", False),
+        ("training/fit.py", False),
+    ):
+        text = (home / name).read_text()
+        (home / name).write_text(text + "\n")
+        assert (library._code(home) != whole) == counts, name
+        (home / name).write_text(text)
 
 
 @pytest.mark.parametrize("damage", [{"poses"}, {"options"}, set()])
@@ -147,12 +153,18 @@ def test_a_peer_fitted_otherwise_than_the_model_is_told(
         facts["options"] |= {"epochs": 7}
     network = HoDNet(Shape(model.network.shape.n_dofs, 3, (5,), (5,), 6)).double()
     save_peer(folder, model.card["origin"], Peer("hod", 3, network, {"seconds": 1.0} | facts))
-    _, told = cells_for([replace(scene, model=folder)], "hod-2,hod-3")
+    # Left behind by a training of another rank: the model has its own, and it plays no part.
+    (folder / "peers" / "hod-2").mkdir()
+    (folder / "peers" / "hod-2" / "model.json").write_text("{")
+    cells, told = cells_for([replace(scene, model=folder)], "hod-2,hod-3")
+    assert told == []
     wanted = {
-        "poses": "fitted to other poses than the model (99 and 99)",
+        "poses": "fitted to other poses than the model (99 as well)",
         "options": "fitted with other options than the model (epochs 7, the model 40)",
     }
-    assert told == [f"beam-3x1x1: hod-3: {wanted[name]}" for name in damage]
+    assert [cell.unlike for cell in cells[:2]] == [None, None]
+    assert [cells[2].unlike] == ([wanted[name] for name in damage] or [None])
+    assert [cell.refusal for cell in cells] == [None] * 3
 
 
 def test_a_damaged_basis_refuses_its_own_and_the_rest_goes_on(scene: Scene, tmp_path: Path) -> None:
@@ -197,6 +209,49 @@ def test_what_is_no_run_is_made_again(scene: Scene, tmp_path: Path, content: str
     (tmp_path / f"{cells[1].name}.json").write_text(text)
     assert store.read(cells[1]) is None
     assert store.commit_of(cells[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tip_position_error", "x"),
+        ("tip_position_error", float("nan")),
+        ("steps", None),
+        ("steps", 1.5),
+        ("converged", "no"),
+        ("converged", 1),
+        ("terms", [[1]]),
+        ("rank", True),
+        ("no_such", 1),
+    ],
+)
+def test_a_stored_run_of_other_types_is_none(
+    scene: Scene, tmp_path: Path, name: str, value: object
+) -> None:
+    cells, _ = cells_for([scene], "pca-2")
+    store = Store(tmp_path)
+    (run,) = run_cells(cells[1:], store)
+    assert store.read(cells[1]) == replace(run, body=store.read(cells[1]).body)
+    path = tmp_path / f"{cells[1].name}.json"
+    told = json.loads(path.read_text())
+    told["run"][name] = value
+    path.write_text(json.dumps(told))
+    assert store.read(cells[1]) is None
+
+
+def test_a_file_that_cannot_be_read_refuses_its_own(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == "rivals.safetensors":
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(InputError, match=r"rivals.safetensors: cannot read it \(Permission denied"):
+        cells_for([scene])
 
 
 def test_runs_are_kept_and_only_the_missing_are_made(

@@ -125,6 +125,19 @@ def test_a_scene_in_which_full_space_stopped_is_held_against_nobody() -> None:
     assert [m.compared for m in matches_of(bare)] == [False]
 
 
+def test_a_case_that_crashed_as_a_whole_is_held_against_nobody() -> None:
+    """A dead worker takes full space and HoD-Net with it: the other scenes are still compared."""
+    crashed = {"engine": None, "steps": 0, "failure": "crashed: two workers died at it"}
+    gone = [run(k, "bend-3", None, None, **crashed) for k in ("full", "hod-6", "pca-9")]
+    full = [run("full", f"bend-{k}", 0.0, 0.0) for k in (1, 2)]
+    runs = [*full, *both("hod-6", 0.01, 0.02), *both("pca-9", 0.005, 0.005), *gone]
+    assert ranks(runs) == {("hod-6", "pca"): (9, 9, 9)}
+    assert [m.compared for m in matches_of(runs)] == [True]
+    # Full space stopped, and HoD-Net in the same scene.
+    stopped = [run(k, "bend-3", None, None) for k in ("full", "hod-6")]
+    assert [m.by_position for m in matches_of([*runs[:-3], *stopped])] == [9]
+
+
 def test_costs_are_over_the_loads_that_ended() -> None:
     slow = run("pca-6", "bend-2", None, None, step_ms=9.5, newton_iterations=30.0)
     (line,) = summary_of([run("pca-6", "bend-1", 0.02, 0.1), slow])

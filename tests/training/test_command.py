@@ -169,12 +169,11 @@ def test_stopped_it_goes_on_with_the_next(
 
 def test_missing_motions_are_made_and_those_of_others_refused(run: Run, home: Path) -> None:
     lost = home / "motions" / "small-0003.h5"
-    before = lost.read_bytes()
+    before = Store(home / "motions").read()
     lost.unlink()
     code, out, _ = _call(run, home, "evenpca-2")
     assert (code, "not the same data" in out) == (0, False)
-    # All but what HDF5 itself stores of time.
-    assert len(lost.read_bytes()) == len(before)
+    assert Store(home / "motions").read().digest == before.digest
     seen, _ = _split(home)
     facts = load_model(home / "model").peers["evenpca"].facts
     assert facts["poses"] == {"trained_on": len(seen.u), "sha256": seen.digest}
@@ -186,6 +185,26 @@ def test_missing_motions_are_made_and_those_of_others_refused(run: Run, home: Pa
         code, _, err = _call(run, home, "evenpca-2")
         assert (code, told in err) == (2, True), err
         (home / "motions" / f"{name}.h5").unlink()
+
+
+def test_the_model_s_own_poses_of_a_folder_that_has_more(run: Run, home: Path) -> None:
+    assert _call(run, home, "evenpca-2", "--trajectories", 13)[0] == 0
+    code, out, _ = _call(run, home, "masspca-2")
+    assert (code, "not the same data" in out) == (0, False)
+    seen, _ = (
+        Store(home / "motions").read([f"small-{k:04d}" for k in range(12)]).split(["small-0011"])
+    )
+    peers = load_model(home / "model").peers
+    assert peers["masspca"].facts["poses"]["sha256"] == seen.digest
+    assert peers["evenpca"].facts["poses"]["sha256"] != seen.digest
+    # How poses weigh is an option of the even ones, and told like those of networks.
+    path = home / "model" / "model.json"
+    card = json.loads(path.read_text())
+    card["options"]["fit"]["evenness"] = 0.5
+    path.write_text(json.dumps(card))
+    code, out, _ = _call(run, home, "evenpca-2,masspca-2", "--trajectories", 13)
+    assert "kept evenpca, fitted with other evenness: --again fits it anew" in out
+    assert "kept masspca, fitted with" not in out
 
 
 def test_quick_makes_its_own_motions(run: Run, home: Path) -> None:

@@ -339,7 +339,7 @@ def test_matching_rank_is_where_the_error_stays_below() -> None:
     assert ranks({"hod-6": 0.01, "pca-8": 0.005, "pca-20": 0.02}) == {
         "pca": Matching(None, (8, 20), True)
     }
-    lacking = row("pca-30", steps=0, converged=False, failure="ranks up to 20")
+    lacking = row("pca-30", steps=0, converged=False, failure="ranks up to 20", engine=None)
     found = groups(read_rows(results([lacking, *(row(k, error=e) for k, e in lucky.items())])))
     match = matching_ranks(found, found["hod-6"], "tip_position_error")
     assert match == {"pca": Matching(15, (8, 12, 15, 20), True)}
@@ -347,6 +347,18 @@ def test_matching_rank_is_where_the_error_stays_below() -> None:
     assert ranks(lucky, failure="x", converged=False)["pca"] == Matching(
         None, (8, 12, 15, 20), False
     )
+    # One that fails in its first step on every load was compared, and matches nothing.
+    first = [row(k, error=e) for k, e in lucky.items() if k != "pca-20"]
+    first += [row("full"), row("pca-20", steps=0, converged=False, failure="step 1")]
+    found = groups(read_rows(results(first)))
+    assert matching_ranks(found, found["hod-6"], "tip_position_error")["pca"] == Matching(
+        None, (8, 12, 15, 20), True
+    )
+    # A load in which full space stopped, or whose case crashed, is held against nobody.
+    lost = [row(k, scene="bend-9", converged=False, failure="x") for k in ("full", "hod-6")]
+    rows = [row("full"), *(row(k, error=e) for k, e in lucky.items()), *lost]
+    found = groups(read_rows(results(rows)))
+    assert matching_ranks(found, found["hod-6"], "tip_position_error")["pca"].rank == 15
     stopped = [row("full"), row("hod-6", converged=False, failure="x"), row("pca-8", error=0.01)]
     table = Reader(page(results(stopped))).tables["The rank that matches HoD-6"]
     assert table[2] == ["PCA", "not compared", "not compared"]

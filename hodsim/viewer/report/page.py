@@ -29,7 +29,11 @@ from hodsim.viewer.report.worst import Picture
 
 _RANK = 6  # HoD-Net of this rank leads, where it was run: the paper's
 _CHANGED = "-dirty"  # git's word for a tree that differs from its commit
-_ELSEWHERE = ("command", "left out")  # what the page says of the header in other places
+_ELSEWHERE = (
+    "command",
+    "left out",
+    "fitted otherwise",
+)  # what the page says of the header in other places
 _HERE = Path(__file__).parent
 
 
@@ -118,6 +122,7 @@ def page(results: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str:
         command=_command(header),
         header=[(key, value) for key, value in header.items() if key not in _ELSEWHERE],
         left_out=header.get("left out") or (),
+        unlike=header.get("fitted otherwise") or (),
         made=str(header.get("made") or "").replace("T", " "),
         commit=commit.removesuffix(_CHANGED),
         changed=commit.endswith(_CHANGED),

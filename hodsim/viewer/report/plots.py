@@ -162,7 +162,10 @@ def over_time(name: str, shown: Mapping[str, Group]) -> Plot | None:
     figure, axes = _panel(name)
     for k, (said, group) in enumerate(shown.items()):
         curves = [row.curve for row in group.rows if row.failure is None and row.curve]
+        if len(curves) < len(group.rows):
+            said += f", {len(curves)} of {len(group.rows)} loads"
         if not curves:
+            axes.plot([], [], color=method(group.kind).colour, label=said)
             continue
         shortest = min(map(len, curves))
         e = np.array([curve[:shortest] for curve in curves])
@@ -175,8 +178,6 @@ def over_time(name: str, shown: Mapping[str, Group]) -> Plot | None:
             continue
         t, e = t[seen], e[:, seen]
         style = method(group.kind)
-        if len(curves) < len(group.rows):
-            said += f", {len(curves)} of {len(group.rows)} loads: the others stopped early"
         axes.fill_between(
             t, np.nanmin(e, axis=0), np.nanmax(e, axis=0), color=style.colour, alpha=0.15, lw=0
         )
@@ -193,7 +194,7 @@ def over_time(name: str, shown: Mapping[str, Group]) -> Plot | None:
             markerfacecolor="white" if k == 1 else style.colour,
             markersize=8 if k == 0 else 5,
         )
-    if not axes.lines:
+    if not any(len(line.get_xdata()) for line in axes.lines):
         return None
     axes.set(xlabel="time [s]", ylabel="tip position error [%]", yscale="log")
     _log(axes.yaxis)
@@ -205,14 +206,14 @@ def lead_and_rivals(found: Mapping[str, Group], lead: str, key: str) -> dict[str
     """HoD under its label `lead`, PCA of its rank, and the best PCA, by what legends say."""
     shown = {body_title(lead): found[lead]} if lead in found else {}
     rank = found[lead].rank if lead in found else None
-    pca = [g for g in found.values() if g.kind == "pca"]
+    pca = [g for g in found.values() if g.kind in ("pca", "evenpca")]
     for group in pca:
-        if group.rank == rank:
+        if group.rank == rank and group.kind == "pca":
             shown[f"{body_title(group.label)}, same rank"] = group
     sound = [(mean, g) for g in pca if g.sound(key) and (mean := g.mean(key)) is not None]
     if sound:
         _, best = min(sound, key=lambda pair: pair[0])
-        if best.rank != rank:
+        if best not in shown.values():
             shown[f"{body_title(best.label)}, the best PCA"] = best
     return shown
 

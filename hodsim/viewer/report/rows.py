@@ -195,11 +195,15 @@ def matching_ranks(found: Mapping[str, Group], target: Group, key: str) -> dict[
     Over the scenes whose full-space motion went through; a group that failed in one of them
     matches nothing.
     """
-    measured = {row.scene for row in target.rows if row.value(key) is not None}
-    wanted = None if target.failed else target.mean(key)
+    full = found["full"].rows if "full" in found else ()
+    stopped = {row.scene for row in full if row.failure is not None}
+    aim = Group(tuple(row for row in target.rows if row.scene not in stopped))
+    measured = {row.scene for row in aim.rows if row.value(key) is not None}
+    wanted = None if aim.failed else aim.mean(key)
     of_kind: dict[str, list[Group]] = {}
     for group in found.values():
-        began = any(row.steps for row in group.rows)
+        # A run without an engine never began; one that does not tell was of a former version.
+        began = any(row.given.get("engine", "") is not None for row in group.rows)
         if began and group.rank is not None and group.kind != target.kind:
             of_kind.setdefault(group.kind, []).append(group)
     matches: dict[str, Matching] = {}
