@@ -181,18 +181,29 @@ def show(done: Study) -> None:
         f"{costs.gauss_newton / costs.gradient:.2f}"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("optimiser", no_wrap=True)
-    for name in ("training loss", "held-out loss", "error [%]", "held-out [%]", "steps", "CPU s"):
+    table.add_column("\noptimiser", no_wrap=True)
+    for name in ("training\nloss", "spread", "held-out\nloss", "error\n[%]", "held-out\n[%]"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("best setting")
+    for name in ("\nsteps", "CPU\n[s]"):
+        table.add_column(name, justify="right", no_wrap=True)
     start = first_point(done)
     if start is not None:
-        table.add_row("checkpoint", *map(figure, start[:2]), *map(percent, start[2:]))
+        told = (figure(start[0]), "", figure(start[1]), percent(start[2]), percent(start[3]))
+        table.add_row("checkpoint", *told)
     for r in done.results:
-        table.add_row(METHODS[r.method].title, *cells(r), setting(r))
+        table.add_row(short(r), *cells(r))
     screen.print(table)
+    for r in done.results:
+        lost = sum(bool(run.diverged) for run in r.sweep)
+        note = f", {lost} diverged" if lost else ""
+        screen.print(f"{short(r)}: {setting(r)} of {len(r.sweep)} settings{note}")
     if any(r.edge for r in done.results):
         screen.print("* at the edge of its sweep: a better one may lie outside")
+
+
+def short(r: Result) -> str:
+    """A title that leaves room for numbers."""
+    return METHODS[r.method].title.replace(", Hessian", " (H)").replace(", Gauss-Newton", " (GN)")
 
 
 def first_point(done: Study) -> tuple[float, float, float, float] | None:
@@ -204,17 +215,19 @@ def first_point(done: Study) -> tuple[float, float, float, float] | None:
 
 
 def cells(r: Result) -> list[str]:
-    out = []
-    for what in ("loss", "held_out_loss", "error", "held_out_error", "step", "seconds"):
+    loss = r.mean("loss")
+    if loss is None:
+        return ["diverged"]
+    out = [figure(loss[0]), f"{loss[1]:.1g}"]
+    for what, form in (
+        ("held_out_loss", figure),
+        ("error", percent),
+        ("held_out_error", percent),
+        ("step", "{:.0f}".format),
+        ("seconds", "{:.0f}".format),
+    ):
         found = r.mean(what)
-        if found is None:
-            out.append("diverged" if what == "loss" else "-")
-        elif what.endswith("error"):
-            out.append(f"{percent(found[0])} ± {percent(found[1])}")
-        elif what.endswith("loss"):
-            out.append(f"{figure(found[0])} ± {found[1]:.1g}")
-        else:
-            out.append(f"{found[0]:.0f}")
+        out.append("-" if found is None else form(found[0]))
     return out
 
 

@@ -24,7 +24,7 @@ _AXES: Final = {
     "seconds": "CPU time of steps [s]",
     "gradients": "gradient-equivalents",
 }
-_GREYS: Final = ("#BBBBBB", "#888888", "#555555")
+_DECADES: Final = 8.0  # values this many times apart want a log axis
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ def training_plot(
 
     error : what the error is, for its axis.
     """
+    from matplotlib.ticker import FuncFormatter
+
     figure, grid = _figure(3, 3, 14.0, 10.5)
     rows = {
         "loss": "training loss",
@@ -60,11 +62,12 @@ def training_plot(
             if along == "epoch":  # one optimiser's epoch is another's hundred
                 axes.set_xscale("symlog", linthresh=1.0)
                 axes.set_xlim(left=0.0)
-            _scale(axes)
+                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.set_xlabel(told)
         axes_row[0].set_ylabel(label)
         for axes in axes_row[1:]:
             axes.sharey(axes_row[0])
+        _scale(axes_row)
     figure.legend(
         *grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False
     )
@@ -87,18 +90,19 @@ def steps_plot(
     for axes_row, (name, tables) in zip(grid, steps.items(), strict=True):
         joined = {k: [v for table in tables for v in table[k]] for k in tables[0]}
         shares, iterations, lengths, angles = axes_row
+        dots = _dots(len(joined["gradients"]))
         _outcomes(shares, joined)
         _ended(iterations, joined)
         taken = [(g, t) for g, t in zip(joined["gradients"], joined["length"], strict=True) if t]
-        lengths.plot(*_columns(taken), ".", color=COLOURS[1], markersize=3)
+        lengths.plot(*_columns(taken), **dots, color=COLOURS[1])
         lengths.set_yscale("log", base=2)
         met = [
             (g, c)
             for g, c in zip(joined["gradients"], joined["cosine"], strict=True)
             if c is not None
         ]
-        angles.plot(*_columns(met), ".", color=COLOURS[2], markersize=3)
-        angles.set_ylim(-1.0, 1.0)
+        angles.plot(*_columns(met), **dots, color=COLOURS[2])
+        angles.set_ylim(-1.05, 1.05)
         angles.axhline(0.0, color="black", linewidth=0.8)
         if not met:
             angles.text(0.5, 0.75, "no global gradient", ha="center", transform=angles.transAxes)
@@ -108,7 +112,7 @@ def steps_plot(
         angles.set_ylabel("cosine to the global gradient")
         for axes in axes_row:
             axes.set_xlabel(_AXES["gradients"])
-            axes.set_xlim(0.0, max(joined["gradients"]))
+            axes.set_xlim(0.0, 1.02 * max(joined["gradients"]))
     if title:
         figure.supxlabel(title, fontsize=9, color="#505050")
     with atomic(path) as temporary:
@@ -156,7 +160,7 @@ def _mean(axes: Axes, curve: Training, along: str, what: str, style: dict[str, A
         ).reshape(-1, 2)
         for table in curve.runs
     ]
-    tables = [table for table in tables if len(table) > 1]
+    tables = [table for table in tables if len(table)]
     if not tables:
         axes.plot([], [], **style)
         return
@@ -167,24 +171,26 @@ def _mean(axes: Axes, curve: Training, along: str, what: str, style: dict[str, A
     )
     places = places[(places >= first) & (places <= last)]
     values = np.stack([np.interp(places, table[:, 0], table[:, 1]) for table in tables])
-    axes.plot(places, values.mean(axis=0), **style)
+    # One that made no step is a mark at its start.
+    axes.plot(places, values.mean(axis=0), marker="o" if len(places) == 1 else None, **style)
     if len(tables) > 1:
         low, high = values.min(axis=0), values.max(axis=0)
         axes.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0.0)
 
 
-def _scale(axes: Axes) -> None:
-    """A log axis from the least positive value on; an error of 0 falls off its lower end."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def _scale(row: Sequence[Axes]) -> None:
+    """A log axis where values span decades; an error of 0 falls off its lower end."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    drawn = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
+    drawn = [np.asarray(line.get_ydata(), float) for axes in row for line in axes.get_lines()]
     values = np.concatenate([np.zeros(0), *drawn])
-    if not (values > 0.0).any():
+    positive = values[values > 0.0]
+    if not len(positive) or positive.max() < _DECADES * positive.min():
         return
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    for axes in row:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _outcomes(axes: Axes, joined: Mapping[str, Sequence[Any]]) -> None:
@@ -218,16 +224,22 @@ def _ended(axes: Axes, joined: Mapping[str, Sequence[Any]]) -> None:
     """Iterations of each step, by what ended them."""
     rows = zip(joined["gradients"], joined["cg_iterations"], joined["cg_ended"], strict=True)
     by: dict[str, list[tuple[float, float]]] = {}
+    dots = _dots(len(joined["gradients"]))
     for at, iterations, ended in rows:
         if ended:
             by.setdefault(ended, []).append((at, iterations))
     for k, (ended, points) in enumerate(by.items()):
-        axes.plot(*_columns(points), ".", color=COLOURS[k % 7], markersize=3, label=ended)
+        axes.plot(*_columns(points), **dots, color=COLOURS[k % 7], label=ended)
     axes.set_ylim(bottom=0.0)
     top = axes.get_ylim()[1]
     axes.set_ylim(top=1.3 * top)
     if by:
-        axes.legend(loc="upper left", frameon=False, fontsize=7, ncols=2, markerscale=2.5)
+        axes.legend(loc="upper left", frameon=False, fontsize=7, ncols=2)
+
+
+def _dots(count: int) -> dict[str, Any]:
+    """Marks that are seen where there are few and do not clot where there are many."""
+    return {"linestyle": "none", "marker": "o", "markersize": 4.5 if count < 200 else 2.0}
 
 
 def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

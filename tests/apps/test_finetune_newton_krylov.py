@@ -58,7 +58,7 @@ def test_a_small_study_end_to_end_and_again_from_its_store(tmp_path: Path) -> No
         image = imread(out / picture)
         assert min(image.shape[:2]) > 400
         assert image[..., :3].std() > 0.02  # something is drawn
-    assert "Newton-Krylov, Hessian" in done.stdout
+    assert "Newton-Krylov (H)" in done.stdout
     assert [len(r["runs"]) for r in told["results"]] == [2] * 2
     for result in told["results"]:
         ends = [r["curve"][-1] for r in result["runs"]]
