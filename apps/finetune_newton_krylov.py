@@ -39,10 +39,10 @@ from hodsim.viewer import Training, steps_plot, training_plot
 
 STRONG = ("newton-krylov", "newton-krylov-gn")  # drawn in black
 QUICK = {
-    "images": 500,
-    "width": 0.1,
-    "epochs": 4,
-    "budget": 100.0,
+    "images": 1000,
+    "width": 0.2,
+    "epochs": 30,
+    "budget": 200.0,
     "seeds": 2,
     "settings": 2,
     "points": 6,
@@ -224,7 +224,7 @@ def cells(r: Result) -> list[str]:
         ("error", percent),
         ("held_out_error", percent),
         ("step", "{:.0f}".format),
-        ("seconds", "{:.0f}".format),
+        ("seconds", "{:.3g}".format),
     ):
         found = r.mean(what)
         out.append("-" if found is None else form(found[0]))

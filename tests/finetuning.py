@@ -9,7 +9,7 @@ from torch.nn import functional
 from hodsim.learning import Images
 from hodsim.learning.finetune import Costs, Problem, Start
 
-COSTS = Costs(batch=16, value=0.25, gradient=1.0, hessian=4.0, gauss_newton=3.0)
+COSTS = Costs(batch=16, value=0.25, gradient=1.0, flat_gradient=1.25, hessian=4.0, gauss_newton=3.0)
 START = Start(epochs=3, rate=1e-2, batch=16)
 
 

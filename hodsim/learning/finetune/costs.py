@@ -41,7 +41,8 @@ class Costs:
     Attributes
     ----------
     batch : images.
-    value, gradient : of the loss.
+    value, gradient : of the loss; the gradient as torch's optimisers take it.
+    flat_gradient : as curvature optimisers take it, at parameters that are one vector.
     hessian, gauss_newton : one product of either with a vector, conjugate gradients' own work on
         vectors included.
     """
@@ -49,27 +50,25 @@ class Costs:
     batch: int
     value: float
     gradient: float
+    flat_gradient: float
     hessian: float
     gauss_newton: float
 
     def __post_init__(self) -> None:
-        for name in ("value", "gradient", "hessian", "gauss_newton"):
+        for name in ("value", "gradient", "flat_gradient", "hessian", "gauss_newton"):
             if not getattr(self, name) > 0.0:
                 raise InputError(f"{name}: expected a time above 0 s, got {getattr(self, name)}")
 
     def of(self, spent: Spent, curvature: str) -> float:
-        """Gradient-equivalents of evaluations, products being of `curvature`."""
+        """Gradient-equivalents of evaluations; products are of `curvature`, "" where none are."""
         product = self.hessian if curvature == HESSIAN else self.gauss_newton
+        gradient = self.flat_gradient if curvature else self.gradient
         seconds = (
             spent.value_samples * self.value
-            + spent.gradient_samples * self.gradient
+            + spent.gradient_samples * gradient
             + spent.product_samples * product
         )
         return seconds / self.batch / self.gradient
-
-    def of_gradients(self, samples: int) -> float:
-        """Gradient-equivalents of gradients over so many images in all."""
-        return samples / self.batch
 
     def of_seconds(self, seconds: float) -> float:
         """Gradient-equivalents of an optimiser's own work, by the clock; not below 0."""
@@ -99,6 +98,7 @@ def measure_costs(batch: Batch, clock: Clock = CPU, rounds: int = _ROUNDS) -> Co
     runs: dict[str, Callable[[], object]] = {
         "value": lambda: near.value(at),
         "gradient": batch,
+        "flat gradient": near.gradient,
         **{kind: products(kind) for kind in CURVATURES},
         "vectors": lambda: _vectors(v),
     }
@@ -115,6 +115,7 @@ def measure_costs(batch: Batch, clock: Clock = CPU, rounds: int = _ROUNDS) -> Co
         batch.size,
         seconds["value"],
         seconds["gradient"],
+        seconds["flat gradient"],
         seconds[HESSIAN] / _PRODUCTS + own,
         seconds[GAUSS_NEWTON] / _PRODUCTS + own,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import product
 from types import MappingProxyType, ModuleType
@@ -21,15 +21,48 @@ from hodsim.optimizers.products import GAUSS_NEWTON, HESSIAN
 
 Setting = Mapping[str, float | str]
 
-# Times the budget's batch: how many images gradients and losses of a step are taken over.
-# 0 stands for all of them.
-_WIDE: Final = (1, 4)
-_WIDE_LBFGS: Final = (4, 0)
+# Times the budget's batch, how many images L-BFGS takes at once; 0 stands for all of them.
+_WIDE: Final = (4, 0)
 # Its iterations in a step on some images, whose pairs are then dropped, and in one on all.
 _ITERATIONS_LBFGS: Final = (8, 3)
-# Accepted steps between global gradients, each of which costs a pass over the training part.
-_REFRESH: Final = 4
 _SETTLING: Final = 10  # steps between new roots or bases of matrices, Shampoo and SOAP
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a curvature optimiser goes about its steps, beside its damping.
+
+    Attributes
+    ----------
+    images : that loss and gradient of a step are taken over, times the budget's batch; 0: all.
+    bent : that its curvature is taken over, times the budget's batch.
+    refresh : accepted steps between global gradients, a pass over all images each; 0: none taken.
+    options : of the optimiser.
+    """
+
+    images: int
+    bent: int
+    refresh: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# "paper" is Algorithm 1 with its authors' numbers. "inexact" solves for a direction no better than
+# one batch knows it, and lets the step be long. "whole" (Martens 2010) takes the gradient over all
+# images and the curvature over a sample of them; so does "all", and "wide" from a larger batch.
+STYLES: Final[Mapping[str, Style]] = MappingProxyType(
+    {
+        "paper": Style(1, 1, 1),
+        "inexact": Style(2, 2, 10, {"tolerance": 0.1, "taylor": 0.5, "iterations": 10}),
+        "whole": Style(0, 4, 0, {"tolerance": 0.1, "taylor": 0.9, "iterations": 20}),
+        "wide": Style(4, 1, 0, {"iterations": 100}),
+        "all": Style(0, 2, 0, {"iterations": 100}),
+    }
+)
+_NEWTON: Final = (
+    *product((1e-3, 1e-1), ("paper",)),
+    *product((1e-2, 1e-1, 1.0), ("inexact", "whole")),
+)
+_HESSIAN_FREE: Final = tuple(product((1e-2, 1e-1, 1.0, 10.0), ("wide", "all")))
 
 
 @dataclass(frozen=True)
@@ -102,7 +135,7 @@ def _lbfgs(
     problem: Problem, network: nn.Module, setting: Setting, size: int, clock: Clock
 ) -> Stepper:
     rate = float(setting["rate"])
-    images = _images(problem, setting, size)
+    images = _images(problem, int(setting["wide"]), size)
     some = images < len(problem.images.train_x)
     optimizer = torch.optim.LBFGS(
         network.parameters(),
@@ -119,18 +152,22 @@ def _newton_krylov(curvature: str) -> Callable[..., Stepper]:
         problem: Problem, network: nn.Module, setting: Setting, size: int, clock: Clock
     ) -> Stepper:
         del clock
+        style = STYLES[str(setting["style"])]
         optimizer = NewtonKrylov(
             network,
             curvature,
             damping=float(setting["damping"]),
             adapt=True,
-            refresh=_REFRESH,
+            refresh=max(1, style.refresh),
+            **style.options,
         )
 
         def everywhere() -> list[Batch]:
             return list(problem.epoch(network, size, 0, 0))
 
-        return Curved(optimizer, problem, _images(problem, setting, size), size, everywhere)
+        images = _images(problem, style.images, size)
+        looks = everywhere if style.refresh else None
+        return Curved(optimizer, images, style.bent * size, looks)
 
     return start
 
@@ -139,25 +176,23 @@ def _hessian_free(
     problem: Problem, network: nn.Module, setting: Setting, size: int, clock: Clock
 ) -> Stepper:
     del clock
-    optimizer = HessianFree(network, damping=float(setting["damping"]))
-    return Curved(optimizer, problem, _images(problem, setting, size), size)
+    style = STYLES[str(setting["style"])]
+    optimizer = HessianFree(network, damping=float(setting["damping"]), **style.options)
+    return Curved(optimizer, _images(problem, style.images, size), style.bent * size)
 
 
-def _images(problem: Problem, setting: Setting, size: int) -> int:
+def _images(problem: Problem, times: int, size: int) -> int:
     every = len(problem.images.train_x)
-    wide = int(setting["wide"])
-    return min(every, wide * size) if wide else every
+    return min(every, times * size) if times else every
 
 
-def _dampings(*dampings: float) -> Callable[[Problem], list[Setting]]:
-    return lambda problem: [
-        {"damping": d * problem.scale, "wide": w} for d, w in product(dampings, _WIDE)
-    ]
+def _damped(settings: tuple[tuple[float, str], ...]) -> Callable[[Problem], list[Setting]]:
+    return lambda problem: [{"damping": d * problem.scale, "style": s} for d, s in settings]
 
 
 def _rates_lbfgs(problem: Problem) -> list[Setting]:
     del problem
-    return [{"rate": r, "wide": w} for r, w in product((1.0, 0.3, 0.1, 0.03), _WIDE_LBFGS)]
+    return [{"rate": r, "wide": w} for r, w in product((1.0, 0.3, 0.1, 0.03), _WIDE)]
 
 
 _SHAMPOO: Final = {"preconditioning_compute_steps": _SETTLING}
@@ -167,20 +202,18 @@ _ALL: Final = (
     Method(
         "newton-krylov",
         "Newton-Krylov, Hessian",
-        _dampings(1e-3, 1e-2, 1e-1, 1.0),
+        _damped(_NEWTON),
         _newton_krylov(HESSIAN),
         curved=True,
     ),
     Method(
         "newton-krylov-gn",
         "Newton-Krylov, Gauss-Newton",
-        _dampings(1e-3, 1e-2, 1e-1, 1.0),
+        _damped(_NEWTON),
         _newton_krylov(GAUSS_NEWTON),
         curved=True,
     ),
-    Method(
-        "hessian-free", "Hessian-free", _dampings(1e-3, 1e-2, 1e-1, 1.0), _hessian_free, curved=True
-    ),
+    Method("hessian-free", "Hessian-free", _damped(_HESSIAN_FREE), _hessian_free, curved=True),
     _first_order("adam", "Adam", torch.optim.Adam, (1e-4, 3e-4, 1e-3, 3e-3)),
     _first_order("adagrad", "AdaGrad", torch.optim.Adagrad, (1e-3, 3e-3, 1e-2, 3e-2)),
     _first_order(

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from hodsim.errors import InputError
 from hodsim.learning.finetune.costs import Clock
-from hodsim.learning.finetune.problem import Problem
 from hodsim.optimizers import Batch, CurvatureOptimizer, Record, Spent
-from hodsim.optimizers.products import HESSIAN
 
 CONSTANT: Final = "constant"
 COSINE: Final = "cosine"
@@ -46,7 +44,7 @@ class Stepper(ABC):
     """An optimiser at work on a network. `size` is the images that a step takes."""
 
     size: int
-    curvature: str = HESSIAN  # of its products, if it makes any
+    curvature: str = ""  # of its products, if it makes any
 
     @abstractmethod
     def step(self, batch: Batch, share: float) -> Made:
@@ -107,13 +105,11 @@ class Curved(Stepper):
     def __init__(
         self,
         optimizer: CurvatureOptimizer,
-        problem: Problem,
         size: int,
         narrow: int,
         everywhere: Callable[[], list[Batch]] | None = None,
     ) -> None:
-        self.optimizer, self.problem = optimizer, problem
-        self.size, self.narrow = size, narrow
+        self.optimizer, self.size, self.narrow = optimizer, size, narrow
         self.curvature = optimizer.curvature
         self.everywhere = everywhere
         self._told = Spent()
