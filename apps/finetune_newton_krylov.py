@@ -39,20 +39,22 @@ from hodsim.viewer import Training, steps_plot, training_plot
 
 STRONG = ("newton-krylov", "newton-krylov-gn")  # drawn in black
 QUICK = {
-    "images": 1000,
+    "images": 600,
     "width": 0.2,
-    "epochs": 30,
-    "budget": 200.0,
+    "epochs": 20,
+    "budget": 300.0,
+    "share": 0.5,
     "seeds": 2,
     "settings": 2,
     "points": 6,
-    "optimizers": "newton-krylov,newton-krylov-gn,hessian-free,adam,sgd",
+    "optimizers": "newton-krylov,newton-krylov-gn,adam,sgd",
 }
 FULL = {
     "images": 5000,
     "width": 1.0,
     "epochs": 10,
     "budget": 2000.0,
+    "share": 0.25,
     "seeds": 3,
     "settings": 8,
     "points": 20,
@@ -89,7 +91,7 @@ def parser() -> OneLineParser:
     out.add_argument("--batch", type=int, default=128, help="images of a gradient (128)")
     out.add_argument("--epochs", type=int, help="of Adam before the checkpoint (10)")
     out.add_argument("--budget", type=float, help="gradient-equivalents of each run (2000)")
-    out.add_argument("--share", type=float, default=0.25, help="of it, for a sweep's runs (0.25)")
+    out.add_argument("--share", type=float, help="of it, for a sweep's runs (0.25)")
     out.add_argument("--settings", type=int, help="of each sweep, at most (8)")
     out.add_argument("--points", type=int, help="of a curve (20)")
     out.add_argument("--seeds", type=int, help="runs with the best setting (3)")

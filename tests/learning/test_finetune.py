@@ -159,6 +159,33 @@ def test_cosine_ends_at_no_rate_and_constant_does_not() -> None:
     assert last["cosine"][:40] == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize(("large", "wanted"), [(10**6, [10, 20, 30]), (10, [10, 100])])
+def test_shampoo_s_roots(large: int, wanted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    module = pytest.importorskip("pytorch_optimizer.optimizer.shampoo")
+    monkeypatch.setattr("hodsim.learning.finetune.methods._LARGE", large)
+    taken: list[int] = []
+    power = module.compute_power_svd
+    task = problem()
+    network = task.drawn(0)
+    stepper = METHODS["shampoo"].start(task, network, PACKAGED["shampoo"], 16, still)
+    x, y = task.images.train_x[:16], task.images.train_y[:16]
+    batch = task.batch(network, x, y)
+
+    def counted(*arguments):
+        taken.append(steps)
+        return power(*arguments)
+
+    monkeypatch.setattr(module, "compute_power_svd", counted)
+    for steps in range(1, wanted[-1] + 6):
+        before = [p.detach().clone() for p in network.parameters()]
+        stepper.step(batch, 0.0)
+        moved = any(
+            not torch.equal(p, q) for p, q in zip(before, network.parameters(), strict=True)
+        )
+        assert moved == (steps >= 10)
+    assert sorted(set(taken)) == wanted
+
+
 # ---------------------------------------------------------------- checkpoints and evaluation
 
 
@@ -296,7 +323,7 @@ def test_the_sweep_is_recorded_and_its_best_is_run(given: None) -> None:
     assert {r.job.budget for r in result.sweep} == {30.0}
     losses = [r.loss for r in result.sweep]
     assert result.best == tried[losses.index(min(losses))]
-    assert result.edge == (result.best["rate"] in (3e-3, 1e-1))
+    assert result.edge == (result.best["rate"] in (1e-2, 3e-1))
     told = done.to_dict()["results"][0]
     assert [s["job"]["setting"] for s in told["sweep"]] == tried
     assert [r["job"]["setting"] for r in told["runs"]] == [result.best]
@@ -374,6 +401,18 @@ def test_bad_plans_are_refused() -> None:
         with pytest.raises(InputError, match=told) as caught:
             bad()
         assert "\n" not in str(caught.value)
+
+
+def test_no_evaluation_takes_more_images_than_a_problem_lets_it() -> None:
+    task = replace(problem(), most=40)
+    network = task.drawn(0)
+    for method, setting, wanted in (
+        ("newton-krylov", {"damping": 0.1, "style": "whole"}, 40),
+        ("hessian-free", {"damping": 0.1, "style": "wide"}, 40),
+        ("l-bfgs", {"rate": 0.1, "wide": 0}, 40),
+        ("adam", SETTINGS["adam"], 16),
+    ):
+        assert METHODS[method].start(task, network, setting, 16, still).size == wanted
 
 
 def test_shortened_sets_keep_their_classes() -> None:

@@ -26,6 +26,9 @@ _WIDE: Final = (4, 0)
 # Its iterations in a step on some images, whose pairs are then dropped, and in one on all.
 _ITERATIONS_LBFGS: Final = (8, 3)
 _SETTLING: Final = 10  # steps between new roots or bases of matrices, Shampoo and SOAP
+# From so many parameters on, Shampoo's roots are taken so many times less often.
+_LARGE: Final = 1_000_000
+_SELDOM: Final = 10
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Style:
 
     Attributes
     ----------
-    images : that loss and gradient of a step are taken over, times the budget's batch; 0: all.
+    images : that loss and gradient of a step are taken over, times the budget's batch; 0: all, or
+        as many as the problem lets one evaluation take.
     bent : that its curvature is taken over, times the budget's batch.
     refresh : accepted steps between global gradients, a pass over all images each; 0: none taken.
     options : of the optimiser.
@@ -53,7 +57,7 @@ STYLES: Final[Mapping[str, Style]] = MappingProxyType(
     {
         "paper": Style(1, 1, 1),
         "inexact": Style(2, 2, 10, {"tolerance": 0.1, "taylor": 0.5, "iterations": 10}),
-        "whole": Style(0, 4, 0, {"tolerance": 0.1, "taylor": 0.9, "iterations": 20}),
+        "whole": Style(0, 2, 0, {"tolerance": 0.1, "taylor": 0.9, "iterations": 20}),
         "wide": Style(4, 1, 0, {"iterations": 100}),
         "all": Style(0, 2, 0, {"iterations": 100}),
     }
@@ -121,6 +125,22 @@ def _of_package(name: str, **options: Any) -> Callable[..., torch.optim.Optimize
     return make
 
 
+def _shampoo(params: Any, lr: float) -> torch.optim.Optimizer:
+    """Shampoo as the package has it: steps gather statistics and move nothing until the first
+    roots. Where matrices are large their roots cost hundreds of gradients and are taken seldom.
+    """
+    some = list(params)
+    seldom = 1 if sum(p.numel() for p in some) < _LARGE else _SELDOM
+    optimizer = _of_package("Shampoo", preconditioning_compute_steps=_SETTLING)(some, lr)
+
+    def ahead(self: Any, *_: Any) -> None:
+        first = int(self.param_groups[0].get("step", 0)) < _SETTLING
+        self.preconditioning_compute_steps = _SETTLING * (1 if first else seldom)
+
+    optimizer.register_step_pre_hook(ahead)
+    return optimizer
+
+
 def _package(wanted_by: str) -> ModuleType:
     try:
         return import_module("pytorch_optimizer")
@@ -182,7 +202,7 @@ def _hessian_free(
 
 
 def _images(problem: Problem, times: int, size: int) -> int:
-    every = len(problem.images.train_x)
+    every = min(len(problem.images.train_x), problem.most)
     return min(every, times * size) if times else every
 
 
@@ -195,7 +215,6 @@ def _rates_lbfgs(problem: Problem) -> list[Setting]:
     return [{"rate": r, "wide": w} for r, w in product((1.0, 0.3, 0.1, 0.03), _WIDE)]
 
 
-_SHAMPOO: Final = {"preconditioning_compute_steps": _SETTLING}
 _SOAP: Final = {"precondition_frequency": _SETTLING, "weight_decay": 0.0}
 
 _ALL: Final = (
@@ -214,25 +233,19 @@ _ALL: Final = (
         curved=True,
     ),
     Method("hessian-free", "Hessian-free", _damped(_HESSIAN_FREE), _hessian_free, curved=True),
-    _first_order("adam", "Adam", torch.optim.Adam, (1e-4, 3e-4, 1e-3, 3e-3)),
-    _first_order("adagrad", "AdaGrad", torch.optim.Adagrad, (1e-3, 3e-3, 1e-2, 3e-2)),
+    _first_order("adam", "Adam", torch.optim.Adam, (3e-4, 1e-3, 3e-3, 1e-2)),
+    _first_order("adagrad", "AdaGrad", torch.optim.Adagrad, (3e-3, 1e-2, 3e-2, 1e-1)),
     _first_order(
         "sgd",
         "SGD, momentum 0.9",
         lambda params, lr: torch.optim.SGD(params, lr, momentum=0.9),
-        (3e-3, 1e-2, 3e-2, 1e-1),
+        (1e-2, 3e-2, 1e-1, 3e-1),
         scaled=True,
     ),
     Method("l-bfgs", "L-BFGS", _rates_lbfgs, _lbfgs),
+    _first_order("shampoo", "Shampoo", _shampoo, (3e-3, 1e-2, 3e-2, 1e-1), packaged=True),
     _first_order(
-        "shampoo",
-        "Shampoo",
-        _of_package("Shampoo", **_SHAMPOO),
-        (1e-2, 3e-2, 1e-1, 3e-1),
-        packaged=True,
-    ),
-    _first_order(
-        "soap", "SOAP", _of_package("SOAP", **_SOAP), (1e-4, 3e-4, 1e-3, 3e-3), packaged=True
+        "soap", "SOAP", _of_package("SOAP", **_SOAP), (3e-4, 1e-3, 3e-3, 1e-2), packaged=True
     ),
 )
 METHODS: Final[Mapping[str, Method]] = MappingProxyType({m.name: m for m in _ALL})
