@@ -52,19 +52,24 @@ class Style:
 
 # "paper" is Algorithm 1 with its authors' numbers. "inexact" solves for a direction no better than
 # one batch knows it, and lets the step be long. "whole" (Martens 2010) takes the gradient over all
-# images and the curvature over a sample of them; so does "all", and "wide" from a larger batch.
+# images and the curvature over a sample of them; so do "scaled", which preconditions, and "all";
+# "wide" does so from a larger batch.
 STYLES: Final[Mapping[str, Style]] = MappingProxyType(
     {
         "paper": Style(1, 1, 1),
         "inexact": Style(2, 2, 10, {"tolerance": 0.1, "taylor": 0.5, "iterations": 10}),
         "whole": Style(0, 2, 0, {"tolerance": 0.1, "taylor": 0.9, "iterations": 20}),
+        "scaled": Style(
+            0, 2, 0, {"tolerance": 0.1, "taylor": 0.9, "iterations": 20, "precondition": True}
+        ),
         "wide": Style(4, 1, 0, {"iterations": 100}),
         "all": Style(0, 2, 0, {"iterations": 100}),
     }
 )
 _NEWTON: Final = (
     *product((1e-3, 1e-1), ("paper",)),
-    *product((1e-2, 1e-1, 1.0), ("inexact", "whole")),
+    *product((1e-2, 1e-1), ("whole", "scaled")),
+    *product((1e-1, 1.0), ("inexact",)),
 )
 _HESSIAN_FREE: Final = tuple(product((1e-2, 1e-1, 1.0, 10.0), ("wide", "all")))
 
