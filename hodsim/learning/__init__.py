@@ -7,6 +7,7 @@ from hodsim.learning.images import (
     batches,
     read_cifar10,
     read_digits,
+    read_images,
     read_mnist,
     read_svhn,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "lenet5",
     "read_cifar10",
     "read_digits",
+    "read_images",
     "read_mnist",
     "read_svhn",
     "resnet20",

@@ -9,6 +9,7 @@ from hodsim.viewer.films import check_fps, film, film_kind, picture
 from hodsim.viewer.methods import body_title
 from hodsim.viewer.sheet import Sheet
 from hodsim.viewer.shot import Shot, Solid
+from hodsim.viewer.training import Training, steps_plot, training_plot
 from hodsim.viewer.trial import check_drawing
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Shot",
     "Solid",
     "TetCurve",
+    "Training",
     "animation",
     "body_title",
     "check_drawing",
@@ -31,5 +33,7 @@ __all__ = [
     "film_kind",
     "picture",
     "side_by_side",
+    "steps_plot",
+    "training_plot",
     "write_motion",
 ]

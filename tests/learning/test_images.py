@@ -15,7 +15,15 @@ import torch
 from scipy import io
 
 from hodsim.errors import InputError
-from hodsim.learning import Images, batches, read_cifar10, read_digits, read_mnist, read_svhn
+from hodsim.learning import (
+    Images,
+    batches,
+    read_cifar10,
+    read_digits,
+    read_images,
+    read_mnist,
+    read_svhn,
+)
 
 RNG = np.random.default_rng(5)
 
@@ -300,3 +308,28 @@ def test_batches_hold_every_image_once_and_repeat_by_seed_and_epoch() -> None:
             batches(x, y, *bad)
     with pytest.raises(InputError, match="y: expected 10 classes"):
         batches(x, y[:9], 4, 0, 0)
+
+
+def test_a_folder_s_files_tell_its_reader(tmp_path: Path) -> None:
+    for name, write in (
+        ("mnist", write_mnist),
+        ("cifar-10-batches-bin", lambda folder: write_cifar(folder, 3, 2)),
+        ("svhn", write_svhn),
+    ):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name)
+    for name, folder, told in (
+        ("mnist", "mnist", "MNIST"),
+        ("cifar10", "cifar-10-batches-bin", "CIFAR-10"),
+        ("svhn", "svhn", "SVHN"),
+    ):
+        by_name, by_folder = read_images(name, tmp_path), read_images(str(tmp_path / folder))
+        assert by_name.name == by_folder.name == told
+        assert torch.equal(by_name.train_x, by_folder.train_x)
+        assert read_images(name, tmp_path, "small").note.startswith("small")
+    with pytest.raises(
+        InputError, match=r"data: expected digits, mnist, cifar10, svhn or a folder"
+    ):
+        read_images(str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="expected files of MNIST"):
+        read_images(str(tmp_path))

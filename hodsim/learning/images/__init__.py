@@ -5,7 +5,16 @@ from __future__ import annotations
 from hodsim.learning.images.cifar10 import read_cifar10
 from hodsim.learning.images.dataset import Images, batches
 from hodsim.learning.images.digits import read_digits
+from hodsim.learning.images.find import read_images
 from hodsim.learning.images.mnist import read_mnist
 from hodsim.learning.images.svhn import read_svhn
 
-__all__ = ["Images", "batches", "read_cifar10", "read_digits", "read_mnist", "read_svhn"]
+__all__ = [
+    "Images",
+    "batches",
+    "read_cifar10",
+    "read_digits",
+    "read_images",
+    "read_mnist",
+    "read_svhn",
+]

@@ -1,0 +1,109 @@
+"""The folder of a study: costs, checkpoints, and a JSON file for each run done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hodsim.files import atomic
+from hodsim.learning.finetune.costs import Costs
+from hodsim.learning.finetune.problem import Problem
+from hodsim.learning.finetune.runs import Job, Run
+from hodsim.learning.finetune.starts import Checkpoint
+
+
+class Store:
+    """Runs by what decides them: one that is there is not made again.
+
+    Every file is written in one move, so that a study stopped at any time leaves whole ones; of a
+    run that was stopped nothing is left, and it begins anew. Costs are measured once and kept: runs
+    charged at other costs are other runs.
+
+    folder : None keeps nothing.
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self.folder = None if folder is None else Path(folder)
+
+    @property
+    def checkpoints(self) -> Path | None:
+        return None if self.folder is None else self.folder / "checkpoints"
+
+    def costs(self, problem: Problem, batch: int, measure: Callable[[], Costs]) -> Costs:
+        """The costs kept for a problem and so many images a batch, measured where there are none.
+
+        They are of the machine that measured them: to go on on another one, delete the file.
+        """
+        facts = {"problem": problem.name, "data": problem.digest, "batch": batch}
+        path = self._path("costs", f"{problem.name}-batch-{batch}", facts)
+        told = _read(path)
+        try:
+            return Costs(**told["costs"])
+        except (KeyError, TypeError, ValueError):
+            found = measure()
+            machine = {"processor": platform.processor() or platform.machine()}
+            machine |= {"torch": torch.__version__, "threads": str(torch.get_num_threads())}
+            _write(path, facts | {"machine": machine, "costs": asdict(found)})
+            return found
+
+    def read(self, problem: Problem, start: Checkpoint, job: Job, costs: Costs) -> Run | None:
+        """A run that was done; None where there is none, or it cannot be read."""
+        facts = _facts(problem, start, job, costs)
+        told = _read(self._run(problem, job, facts))
+        try:
+            return Run.from_dict(told["run"]) if told["key"] == _digest(facts) else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def write(self, problem: Problem, start: Checkpoint, job: Job, costs: Costs, done: Run) -> None:
+        facts = _facts(problem, start, job, costs)
+        told = {"key": _digest(facts), "run": done.to_dict()}
+        _write(self._run(problem, job, facts), told)
+
+    def _run(self, problem: Problem, job: Job, facts: dict[str, Any]) -> Path | None:
+        values = (f"{v:g}" if isinstance(v, float) else str(v) for v in job.setting.values())
+        name = "-".join((problem.name, problem.images.name, job.method, *values, f"{job.budget:g}"))
+        return self._path("runs", f"{name}-seed-{job.seed}", facts)
+
+    def _path(self, kind: str, name: str, facts: dict[str, Any]) -> Path | None:
+        if self.folder is None:
+            return None
+        plain = re.sub(r"[^A-Za-z0-9.]+", "-", name)[:120].strip("-.")
+        return self.folder / kind / f"{plain}-{_digest(facts)[:12]}.json"
+
+
+def _facts(problem: Problem, start: Checkpoint, job: Job, costs: Costs) -> dict[str, Any]:
+    """All that decides a run."""
+    return {
+        "problem": problem.name,
+        "data": problem.digest,
+        "start": start.digest,
+        "job": asdict(job),
+        "costs": asdict(costs),
+    }
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    try:
+        told = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _write(path: Path | None, told: dict[str, Any]) -> None:
+    if path is not None:
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(told, allow_nan=False) + "\n", encoding="utf-8")
