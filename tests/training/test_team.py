@@ -65,6 +65,22 @@ def test_shares_are_a_batch_each_row_once() -> None:
     assert sorted(torch.cat(shares).tolist()) == list(range(7))
 
 
+def test_each_takes_its_own_gpu_before_the_group_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order alone, recorded in the places of CUDA and of torch.distributed."""
+    told: list[tuple[str, object]] = []
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda k: told.append(("device", k)))
+    dist = torch.distributed
+    monkeypatch.setattr(dist, "init_process_group", lambda kind, **_: told.append(("group", kind)))
+    monkeypatch.setattr(dist, "get_rank", lambda: 1)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: told.append(("end", None)))
+    with joined("cuda") as team:
+        assert (team.rank, team.size, team.device) == (1, 2, "cuda:1")
+    assert told == [("device", 1), ("group", "nccl"), ("end", None)]
+
+
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="expected cpu or cuda, given 'tpu'"), joined("tpu"):
         pass
