@@ -81,7 +81,8 @@ def table(group: Group, rows: Sequence[dict[str, Any]], several: Sequence[str]) 
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )
-    made.add_column("\nsubspace", min_width=11)
+    longest = max(len(word) for row in rows for word in row["label"].split())
+    made.add_column("\nsubspace", min_width=max(11, longest))
     for name in (
         "position\nmean",
         "\nworst",
