@@ -184,8 +184,10 @@ def matches_table(matches: Sequence[Match], several: Sequence[str]) -> Table:
         padding=(0, 2, 0, 0),
     )
     methods = list(dict.fromkeys(match.method for match in matches))
-    for name in ("loads", "", *methods):
+    for name in ("loads", ""):
         made.add_column(name, no_wrap=True)
+    for name in methods:
+        made.add_column(name)
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for match in matches:
         name = match.hod if match.formulation == "incremental" else f"{match.hod} (lagrangian)"
