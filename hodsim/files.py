@@ -1,7 +1,10 @@
-"""Writing files so that no half-written one is ever seen, and finding the data that ship."""
+"""Files written so that no half-written one is ever seen, digests that tell contents apart, and the
+data that ship."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -48,6 +51,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of(told: object) -> str:
+    """SHA-256 of plain data, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def data_dir(kind: str) -> Path:

@@ -43,7 +43,14 @@ class PeerFits:
     def fit(self, kind: str, rank: int | None, linear: int | None) -> list[tuple[str, int]]:
         """Make the peer that is asked for; the subspaces of it that have a cubature then."""
         from hodsim.cubature import fit_cubatures, peers_of, usable_cubatures
-        from hodsim.subspaces import NESTED, NETWORKS, load_model, other_options, peer_name
+        from hodsim.subspaces import (
+            NESTED,
+            NETWORKS,
+            load_model,
+            other_options,
+            peer_name,
+            same_poses,
+        )
         from hodsim.training import fit_peer
 
         own = self.model.network.shape.rank
@@ -69,8 +76,7 @@ class PeerFits:
             )
             self.model = load_model(self.folder)
         peer = self.model.peers[name]
-        of = peer.facts.get("poses")
-        if of is not None and of.get("sha256") != self.poses.digest:
+        if not same_poses(peer.facts.get("poses"), self.poses.facts):
             self.notes.append(f"kept {name}, fitted to other poses: --again fits it to these")
         differ = other_options(peer.options, asdict(options))
         if differ:

@@ -182,12 +182,12 @@ def _options_of(model: Model) -> FitOptions:
 
 def _other_poses(model: Model, poses: Poses) -> list[str]:
     """What to say where the model was trained on other poses than these."""
+    from hodsim.subspaces import same_poses
+
     told = model.card.get("poses")
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or same_poses(told, poses.facts):
         return []
     given, trained_on = len(poses.seen.u), told.get("trained_on")
-    if trained_on in (None, given) and told.get("sha256") in (None, poses.digest):
-        return []
     other = f"{given}" if given != trained_on else "as many others"
     return [f"the model was trained on {trained_on} poses, the peers on {other}: not the same data"]
 

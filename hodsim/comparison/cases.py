@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,6 +9,7 @@ from typing import Final
 
 from hodsim.comparison.measure import HELD_OUT
 from hodsim.errors import InputError
+from hodsim.files import sha256_of
 from hodsim.scene import Scene
 
 OTHER: Final = "other"
@@ -88,11 +87,6 @@ def is_other(scene: Scene) -> bool:
     """Whether its loads are of another kind than training's: "other-1", or in a folder "other"."""
     folder = None if scene.path is None else scene.path.absolute().parent.name
     return folder == OTHER or re.fullmatch(r"other(-\d+)?", scene.name) is not None
-
-
-def sha256_of(told: object) -> str:
-    """SHA-256 of plain data, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _factor(load: str) -> float:

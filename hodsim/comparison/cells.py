@@ -12,13 +12,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from hodsim.comparison.cases import Case, sha256_of
+from hodsim.comparison.cases import Case
 from hodsim.comparison.library import Library
 from hodsim.comparison.measure import Run, body_name
 from hodsim.comparison.runs import FULL
 from hodsim.dynamics import Spec
 from hodsim.errors import InputError
-from hodsim.files import atomic
+from hodsim.files import atomic, sha256_of
 from hodsim.scene import Scene
 from hodsim.subspaces import Model, peer_name, unlike
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hodsim
-from hodsim.comparison.cases import Case, sha256_of
+from hodsim.comparison.cases import Case
 from hodsim.cubature import Cubature, load_cubatures
 from hodsim.dynamics import Spec
 from hodsim.errors import InputError
 from hodsim.fem import Body, Loads, body_of
+from hodsim.files import sha256_of
 from hodsim.scene import Scene
 from hodsim.snapshots import origin_of
 from hodsim.subspaces import Model, load_model

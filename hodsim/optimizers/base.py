@@ -215,15 +215,19 @@ class CurvatureOptimizer(torch.optim.Optimizer):
             group["damping"] = change(group["damping"])
 
     def _write(self, vector: Tensor) -> None:
+        for p, part in self._parts(vector):
+            p.copy_(part)
+
+    def _parts(self, vector: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The free parameters, each with its part of a vector, of its shape."""
         free = [p for p, _ in self._free()]
         for p, part in zip(free, vector.split([p.numel() for p in free]), strict=True):
-            p.copy_(part.view_as(p))
+            yield p, part.view_as(p)
 
     def _keep(self, name: str, vector: Tensor) -> None:
         """Keep a vector between steps, parameter by parameter, in torch's state."""
-        free = [p for p, _ in self._free()]
-        for p, part in zip(free, vector.split([p.numel() for p in free]), strict=True):
-            self.state[p][name] = part.view_as(p).clone()
+        for p, part in self._parts(vector):
+            self.state[p][name] = part.clone()
 
     def _kept(self, name: str) -> Tensor | None:
         """A vector kept before; parameters unfrozen since count as 0, None if there is none."""

@@ -9,6 +9,8 @@ from typing import Final
 
 import torch
 
+from hodsim.optimizers.objective import finite
+
 # Rounding of a loss that is a mean of many terms, in units of its last place.
 _ROUNDING: Final = 8.0
 _ARMIJO, _SHORTER = 1e-2, 0.8  # Martens 2010's own
@@ -97,7 +99,7 @@ def by_taylor(
         if ratio <= threshold and model.falls(t, loss):
             break
     if not model.falls(t, loss):
-        return Taken(0.0, model.loss, made, _ratio(model, first), _finite(ratio))
+        return Taken(0.0, model.loss, made, _ratio(model, first), finite(ratio))
     while stretch and made < trials and t >= 1.0 and ratio <= threshold:
         made += 1
         longer = loss_at(2.0 * t)
@@ -105,7 +107,7 @@ def by_taylor(
         if not (wider <= threshold and longer < loss):
             break
         t, loss, ratio = 2.0 * t, longer, wider
-    return Taken(t, loss, made, _ratio(model, first), _finite(ratio))
+    return Taken(t, loss, made, _ratio(model, first), finite(ratio))
 
 
 def by_armijo(
@@ -123,9 +125,9 @@ def by_armijo(
             loss, made = loss_at(t), made + 1
         whole = loss if t == 1.0 else whole
         if loss <= model.loss + _ARMIJO * t * model.slope and model.falls(t, loss):
-            return Taken(t, loss, made, _ratio(model, whole), _finite(model.taylor(t, loss)))
+            return Taken(t, loss, made, _ratio(model, whole), finite(model.taylor(t, loss)))
         if made >= trials:
-            told = _finite(model.taylor(t, loss))
+            told = finite(model.taylor(t, loss))
             return Taken(0.0, model.loss, made, _ratio(model, whole), told)
         t, loss = t * _SHORTER, None
 
@@ -139,8 +141,4 @@ def adapted(damping: float, ratio: float | None) -> float:
 
 def _ratio(model: Model, loss: float) -> float | None:
     foretold = model.change(1.0)
-    return _finite((loss - model.loss) / foretold) if foretold else None
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None
+    return finite((loss - model.loss) / foretold) if foretold else None

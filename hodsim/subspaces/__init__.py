@@ -15,6 +15,7 @@ from hodsim.subspaces.peers import (
     Peers,
     other_options,
     peer_name,
+    same_poses,
     save_peer,
     unlike,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "other_options",
     "peer_name",
     "principal_components",
+    "same_poses",
     "save_covers",
     "save_model",
     "save_peer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import safetensors
 import safetensors.numpy
 
 from hodsim.errors import InputError
-from hodsim.files import atomic
+from hodsim.files import atomic, sha256_of
 from hodsim.networks import HoDNet, load_network, save_network
 from hodsim.networks.checkpoint import CARD
 from hodsim.subspaces.hod import HoD
@@ -88,6 +87,13 @@ def other_options(told: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     return [k for k in plain if k in told and told[k] != plain[k]]
 
 
+def same_poses(told: object, others: Mapping[str, Any]) -> bool:
+    """Whether others are the poses that a card's "poses" tell of, as far as it tells."""
+    if not isinstance(told, dict):
+        return True
+    return all(told.get(k) in (None, others.get(k)) for k in ("trained_on", "sha256"))
+
+
 def unlike(peer: Peer, card: Mapping[str, Any]) -> str | None:
     """How the fit of a peer differs from that of the model with this card, for one to be told.
 
@@ -95,12 +101,10 @@ def unlike(peer: Peer, card: Mapping[str, Any]) -> str | None:
     where it does not, as far as both cards tell.
     """
     mine, own = (c.get("poses") if isinstance(c, Mapping) else None for c in (peer.facts, card))
-    if isinstance(mine, dict) and isinstance(own, dict):
-        for key in ("trained_on", "sha256"):
-            if key in own and mine.get(key) != own[key]:
-                n, m = mine.get("trained_on"), own.get("trained_on")
-                told = f"{n} and {m}" if n != m else f"{n} as well"
-                return f"fitted to other poses than the model ({told})"
+    if isinstance(mine, dict) and isinstance(own, dict) and not same_poses(own, mine):
+        n, m = mine.get("trained_on"), own.get("trained_on")
+        told = f"{n} and {m}" if n != m else f"{n} as well"
+        return f"fitted to other poses than the model ({told})"
     options = card.get("options")
     fit = options.get("fit") if isinstance(options, dict) else None
     asked = dict(fit) if isinstance(fit, dict) else {}
@@ -122,7 +126,7 @@ def save_peer(folder: str | Path, origin: dict[str, Any], peer: Peer) -> None:
         save_network(place / peer.name, peer.source.float(), told)
         peer.source.double()
         return
-    told = {"format": _FORMAT, "kind": peer.kind, "rank": peer.rank, "origin": _digest(origin)}
+    told = {"format": _FORMAT, "kind": peer.kind, "rank": peer.rank, "origin": sha256_of(origin)}
     if isinstance(peer.source, Weighted):
         arrays = {"basis": peer.source.basis, "dual": peer.source.dual}
     else:
@@ -200,7 +204,7 @@ class Peers(Mapping[str, Peer]):
                 arrays = {k: file.get_tensor(k).astype(np.float64) for k in file.keys()}  # noqa: SIM118
             if not isinstance(rank, int) or peer_name(kind, rank) != path.stem:
                 raise ValueError(f"expected {path.stem}, given {kind}-{rank}")
-            self._check_origin(path, facts.get("origin") == _digest(self._origin))
+            self._check_origin(path, facts.get("origin") == sha256_of(self._origin))
             source = self._source(kind, rank, arrays)
         except InputError:
             raise
@@ -243,7 +247,3 @@ class Peers(Mapping[str, Peer]):
                 f"{path}: expected a subspace of the model's body, given one of another; fit it "
                 "again with `hodsim peers`, or remove it"
             )
-
-
-def _digest(origin: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()

@@ -60,23 +60,16 @@ class Poses:
         return pose_weights(self.seen, self.evenness)
 
     @cached_property
-    def even_moments(self) -> tuple[np.ndarray, float]:
-        """The same as `moments`, of poses with their `weights`."""
-        started = time.perf_counter()
-        return moments(self.seen.u, self.weights), time.perf_counter() - started
-
-    @cached_property
     def even_directions(self) -> tuple[np.ndarray, float]:
         """Principal directions of poses with their `weights`, and the seconds they took in all."""
-        total, seconds = self.even_moments
         started = time.perf_counter()
-        V = np.linalg.eigh(total)[1][:, ::-1]
-        return V, seconds + time.perf_counter() - started
+        V = np.linalg.eigh(moments(self.seen.u, self.weights))[1][:, ::-1]
+        return V, time.perf_counter() - started
 
     @property
-    def digest(self) -> str:
-        """That of the poses seen."""
-        return self.seen.digest
+    def facts(self) -> dict[str, Any]:
+        """What cards tell of the poses seen."""
+        return {"trained_on": len(self.seen.u), "sha256": self.seen.digest}
 
 
 def fit_linear_peers(
@@ -198,7 +191,7 @@ def _told(peer: Peer, poses: Poses, seed: int, command: str) -> Peer:
     """The peer with what all have to say."""
     facts: dict[str, Any] = {"seed": seed, "command": command}
     if peer.kind != "modal":
-        facts |= {"poses": {"trained_on": len(poses.seen.u), "sha256": poses.digest}}
+        facts |= {"poses": poses.facts}
     if peer.kind.startswith("even"):
         facts |= {"evenness": poses.evenness}
     seconds = round(peer.facts["seconds"], 1)

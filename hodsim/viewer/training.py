@@ -71,10 +71,7 @@ def training_plot(
     figure.legend(
         *grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False
     )
-    if title:
-        figure.supxlabel(title, fontsize=9, color="#505050")
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    _save(path, figure, title)
 
 
 def steps_plot(
@@ -113,6 +110,10 @@ def steps_plot(
         for axes in axes_row:
             axes.set_xlabel(_AXES["gradients"])
             axes.set_xlim(0.0, 1.02 * max(joined["gradients"]))
+    _save(path, figure, title)
+
+
+def _save(path: str | Path, figure: Figure, title: str) -> None:
     if title:
         figure.supxlabel(title, fontsize=9, color="#505050")
     with atomic(path) as temporary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 
-from hodsim.files import atomic
+from hodsim.files import atomic, sha256_of
 from hodsim.learning.finetune.costs import Costs
 from hodsim.learning.finetune.problem import Problem
 from hodsim.learning.finetune.runs import Job, Run
@@ -59,13 +58,13 @@ class Store:
         facts = _facts(problem, start, job, costs)
         told = _read(self._run(problem, job, facts))
         try:
-            return Run.from_dict(told["run"]) if told["key"] == _digest(facts) else None
+            return Run.from_dict(told["run"]) if told["key"] == sha256_of(facts) else None
         except (KeyError, TypeError, ValueError):
             return None
 
     def write(self, problem: Problem, start: Checkpoint, job: Job, costs: Costs, done: Run) -> None:
         facts = _facts(problem, start, job, costs)
-        told = {"key": _digest(facts), "run": done.to_dict()}
+        told = {"key": sha256_of(facts), "run": done.to_dict()}
         _write(self._run(problem, job, facts), told)
 
     def _run(self, problem: Problem, job: Job, facts: dict[str, Any]) -> Path | None:
@@ -77,7 +76,7 @@ class Store:
         if self.folder is None:
             return None
         plain = re.sub(r"[^A-Za-z0-9.]+", "-", name)[:120].strip("-.")
-        return self.folder / kind / f"{plain}-{_digest(facts)[:12]}.json"
+        return self.folder / kind / f"{plain}-{sha256_of(facts)[:12]}.json"
 
 
 def _facts(problem: Problem, start: Checkpoint, job: Job, costs: Costs) -> dict[str, Any]:
@@ -89,10 +88,6 @@ def _facts(problem: Problem, start: Checkpoint, job: Job, costs: Costs) -> dict[
         "job": asdict(job),
         "costs": asdict(costs),
     }
-
-
-def _digest(facts: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path | None) -> dict[str, Any]:
