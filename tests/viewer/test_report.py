@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hodsim.comparison import Run, matches_of
 from hodsim.errors import InputError
 from hodsim.mesh import beam
 from hodsim.viewer.report import Picture, WorstFrame, worst_frames, write_report
 from hodsim.viewer.report.measures import number
 from hodsim.viewer.report.page import lead_label, page
 from hodsim.viewer.report.plots import pareto
-from hodsim.viewer.report.rows import Matching, groups, matching_ranks, read_rows
+from hodsim.viewer.report.rows import read_rows
 
 CHROMIUM = Path("/usr/bin/chromium")
 FAILURE = 'step 31: Newton <did not> converge & "|g|" = 0.12 after 30 iterations'
@@ -59,6 +60,11 @@ def row(label: str = "pca-6", **given: Any) -> dict[str, Any]:
         "newton_iterations": 2.1,
         "step_ms": 4.3 if full else 0.004 * int(rank or 6) * (2.0 if kind == "hod" else 1.0),
         "tets": 2048 if full else 72,
+        "speedup": 1.0,
+        "solver": "superlu" if full else None,
+        "dofs": 1473,
+        "max_newton_iterations": 3,
+        "engine": "numpy",
         "training_seconds": None if full else 66.0,
         "steps": steps,
         "step": 0.02,
@@ -114,6 +120,12 @@ HEADER = {
 
 def results(rows: list[dict[str, Any]], **header: Any) -> dict[str, Any]:
     return {"header": HEADER | header, "rows": rows}
+
+
+def matched(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Results with the ranks that match, as a comparison finds them in these rows."""
+    matches = [match.to_dict() for match in matches_of(map(Run.from_dict, rows))]
+    return results(rows) | {"summary": {"matches": matches}}
 
 
 class Reader(HTMLParser):
@@ -327,44 +339,31 @@ def test_scenes_of_one_name_stay_apart() -> None:
 
 
 @pytest.mark.usefixtures("plain")
-def test_matching_rank_is_where_the_error_stays_below() -> None:
-    def ranks(errors: dict[str, float], **more: Any) -> Any:
-        rows = [row(label, error=e, **more) for label, e in errors.items()]
-        found = groups(read_rows(results(rows)))
-        return matching_ranks(found, found["hod-6"], "tip_position_error")
-
+def test_matching_ranks_are_those_of_the_summary() -> None:
     # Rank 8 is better by luck, 12 is not: only from 15 on does it stay.
     lucky = {"hod-6": 0.01, "pca-8": 0.005, "pca-12": 0.02, "pca-15": 0.01, "pca-20": 0.002}
-    assert ranks(lucky) == {"pca": Matching(15, (8, 12, 15, 20), True)}
-    assert ranks({"hod-6": 0.01, "pca-8": 0.005, "pca-20": 0.02}) == {
-        "pca": Matching(None, (8, 20), True)
-    }
-    lacking = row("pca-30", steps=0, converged=False, failure="ranks up to 20", engine=None)
-    found = groups(read_rows(results([lacking, *(row(k, error=e) for k, e in lucky.items())])))
-    match = matching_ranks(found, found["hod-6"], "tip_position_error")
-    assert match == {"pca": Matching(15, (8, 12, 15, 20), True)}
-    # HoD-Net itself failed, or nothing has an error: there is nothing to match.
-    assert ranks(lucky, failure="x", converged=False)["pca"] == Matching(
-        None, (8, 12, 15, 20), False
-    )
-    # One that fails in its first step on every load was compared, and matches nothing.
-    first = [row(k, error=e) for k, e in lucky.items() if k != "pca-20"]
-    first += [row("full"), row("pca-20", steps=0, converged=False, failure="step 1")]
-    found = groups(read_rows(results(first)))
-    assert matching_ranks(found, found["hod-6"], "tip_position_error")["pca"] == Matching(
-        None, (8, 12, 15, 20), True
-    )
-    # A load in which full space stopped, or whose case crashed, is held against nobody.
-    lost = [row(k, scene="bend-9", converged=False, failure="x") for k in ("full", "hod-6")]
-    rows = [row("full"), *(row(k, error=e) for k, e in lucky.items()), *lost]
-    found = groups(read_rows(results(rows)))
-    assert matching_ranks(found, found["hod-6"], "tip_position_error")["pca"].rank == 15
-    stopped = [row("full"), row("hod-6", converged=False, failure="x"), row("pca-8", error=0.01)]
-    table = Reader(page(results(stopped))).tables["The rank that matches HoD-6"]
-    assert table[2] == ["PCA", "not compared", "not compared"]
-    text = page(results([row("full"), *(row(k, error=e) for k, e in lucky.items())]))
-    table = Reader(text).tables["The rank that matches HoD-6"]
+    rows = [row("full"), *(row(k, error=e) for k, e in lucky.items())]
+    table = Reader(page(matched(rows))).tables["The rank that matches HoD-6"]
     assert table[2] == ["PCA", "15", "15"]
+    worse = [row("full"), row("hod-6", error=0.01), row("pca-8", error=0.02)]
+    table = Reader(page(matched(worse))).tables["The rank that matches HoD-6"]
+    assert table[2] == ["PCA", "none up to 8", "none up to 8"]
+    stopped = [row("full"), row("hod-6", converged=False, failure="x"), row("pca-8", error=0.01)]
+    table = Reader(page(matched(stopped))).tables["The rank that matches HoD-6"]
+    assert table[2] == ["PCA", "not compared", "not compared"]
+    # Each load and family keeps its own, and those of another body or time scheme stay away.
+    far = [row(k, error=e, load="2x") for k, e in (("full", 0), ("hod-6", 0.01), ("pca-8", 0.01))]
+    twist = [row(k, family="twist", scene="twist-1") for k in ("full", "hod-6", "pca-6")]
+    other = [row(k, integrator="bdf2") for k in ("full", "hod-6", "pca-6")]
+    tables = Reader(page(matched([*rows, *far, *twist, *other]))).tables
+    assert tables["The rank that matches HoD-6"] == [
+        ["", "bend", "twist"],
+        ["method", *("by position", "by velocity") * 2],
+        ["PCA", "15", "15", "6", "6"],
+    ]
+    assert tables["The rank that matches HoD-6, loads 2x"][2] == ["PCA", "8", "8"]
+    # What was stored without a summary has no such table.
+    assert "The rank that matches HoD-6" not in Reader(page(results(rows))).tables
 
 
 def test_front_is_what_nothing_beats() -> None:
@@ -418,7 +417,7 @@ def test_a_comparison_of_the_readable_integrator_alone() -> None:
         row("pca-6 reference"),
         row("pca-12 reference", error=0.01),
     ]
-    tables = Reader(page(results(rows))).tables
+    tables = Reader(page(matched(rows))).tables
     assert [line[0] for line in tables["beam, bend"]] == [
         "subspace",
         "full space",

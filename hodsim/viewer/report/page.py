@@ -21,6 +21,7 @@ from hodsim.viewer.report.rows import (
     families,
     groups,
     loads,
+    matchings,
     most_common,
     read_rows,
 )
@@ -77,8 +78,9 @@ def write_report(
     path
         The file to write, in one move.
     results
-        What a comparison stores: {"header": {...}, "rows": [row, ...]}. Means and counts are taken
-        from the rows here; a "summary" is not read.
+        What a comparison stores: {"header": {...}, "rows": [row, ...], "summary": {...}}. Means and
+        counts are taken from the rows; of the summary only "matches", the ranks that match, is
+        read.
     pictures
         Of the worst frames, as `worst_frames` draws them.
 
@@ -100,7 +102,7 @@ def page(results: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> str:
     header = dict(results.get("header") or {})
     commit = str(header.get("commit") or "")
     sections = tuple(
-        _section(number, body, of_body, [p for p in pictures if p.body == body])
+        _section(number, body, of_body, results, [p for p in pictures if p.body == body])
         for number, (body, of_body) in enumerate(by(rows, lambda row: row.body).items(), 1)
     )
     environment = Environment(
@@ -135,7 +137,13 @@ def lead_label(rows: Iterable[Row]) -> str:
     return found.get(_RANK) or (found[max(found)] if found else "")
 
 
-def _section(number: int, body: str, rows: Sequence[Row], pictures: Sequence[Picture]) -> Section:
+def _section(
+    number: int,
+    body: str,
+    rows: Sequence[Row],
+    results: Mapping[str, Any],
+    pictures: Sequence[Picture],
+) -> Section:
     load = HELD_OUT if HELD_OUT in loads(rows) else loads(rows)[0]
     integrator = most_common(row.integrator for row in rows)
     variant = most_common([row.variant for row in rows if row.kind != "full"] or [""])
@@ -159,16 +167,19 @@ def _section(number: int, body: str, rows: Sequence[Row], pictures: Sequence[Pic
         for name in families(far)
     }
     farther = {name: members for name, members in farther.items() if members}
-    far_ranks = (tables.ranks([r for r in far if r.load == at], lead) for at in loads(far))
+    ranks = {
+        at: tables.ranks(matchings(results, body, at, integrator), lead)
+        for at in (load, *loads(far))
+    }
     return Section(
         name=body,
         anchor=f"body-{number}",
         note=f"Loads: {load}. Time scheme: {integrator}. Variant: {variant or 'none'}.",
         families=detailed,
-        ranks=tables.ranks(near, lead),
+        ranks=ranks.pop(load),
         farther_ranks=tuple(
             replace(table, title=f"{table.title}, loads {at}")
-            for at, table in zip(loads(far), far_ranks, strict=True)
+            for at, table in ranks.items()
             if table is not None
         ),
         plots=_plots(of_family, lead),

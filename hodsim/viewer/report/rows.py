@@ -14,7 +14,7 @@ from hodsim.viewer.methods import order
 HELD_OUT = "held-out"
 # The order in which readers meet them; others follow as they come.
 LOADS = (HELD_OUT, "1.5x", "2x", "other")
-_FAMILIES = ("bend", "twist", "swing")
+FAMILIES = ("bend", "twist", "swing")
 _NAMES = ("body", "scene", "family", "load", "integrator", "label", "subspace")
 
 
@@ -155,7 +155,7 @@ def by(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
 
 def families(rows: Iterable[Row]) -> list[str]:
     """Kinds of load: bend, twist, swing, then others as they come."""
-    return ordered((row.family for row in rows), _FAMILIES)
+    return ordered((row.family for row in rows), FAMILIES)
 
 
 def loads(rows: Iterable[Row]) -> list[str]:
@@ -177,45 +177,36 @@ def most_common(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Matching:
-    """How a method matches another, `ranks` being all those that were run: not what a model lacks.
+    """How a method matches a HoD-Net under one kind of load, as the comparison tells it.
 
-    `rank` is the smallest from which on its mean error is at most that of the other, None where
-    even the highest has a larger one or failed; `compared` is False where the other itself failed
-    or has no error, so that there is nothing to match.
+    `position` and `velocity` are the smallest ranks from which on its mean tip error is at most
+    that of the other, None where not even the highest, `up_to`, is as good; `compared` is False
+    where there was nothing to match.
     """
 
-    rank: int | None
-    ranks: tuple[int, ...]
+    target: str
+    kind: str
+    position: int | None
+    velocity: int | None
+    up_to: int
     compared: bool
 
 
-def matching_ranks(found: Mapping[str, Group], target: Group, key: str) -> dict[str, Matching]:
-    """For each other method the rank that matches `target`, by the mean of a measure.
-
-    Over the scenes whose full-space motion went through; a group that failed in one of them
-    matches nothing.
-    """
-    full = found["full"].rows if "full" in found else ()
-    stopped = {row.scene for row in full if row.failure is not None}
-    aim = Group(tuple(row for row in target.rows if row.scene not in stopped))
-    measured = {row.scene for row in aim.rows if row.value(key) is not None}
-    wanted = None if aim.failed else aim.mean(key)
-    of_kind: dict[str, list[Group]] = {}
-    for group in found.values():
-        # A run without an engine never began; one that does not tell was of a former version.
-        began = any(row.given.get("engine", "") is not None for row in group.rows)
-        if began and group.rank is not None and group.kind != target.kind:
-            of_kind.setdefault(group.kind, []).append(group)
-    matches: dict[str, Matching] = {}
-    for kind, members in of_kind.items():
-        ranked = sorted(members, key=lambda group: group.rank or 0)
-        first = None
-        for group in reversed(ranked):
-            mine = Group(tuple(row for row in group.rows if row.scene in measured))
-            mean = mine.mean(key) if mine.sound(key) else None
-            if wanted is None or mean is None or mean > wanted:
-                break
-            first = group.rank
-        ranks = tuple(group.rank or 0 for group in ranked)
-        matches[kind] = Matching(first, ranks, wanted is not None)
-    return matches
+def matchings(
+    results: Mapping[str, Any], body: str, load: str, integrator: str
+) -> dict[str, list[Matching]]:
+    """What the stored summary says of matching ranks, by families of loads; {} without one."""
+    found: dict[str, list[Matching]] = {}
+    for given in (results.get("summary") or {}).get("matches") or ():
+        if (given["body"], given["load"], given["integrator"]) == (body, load, integrator):
+            found.setdefault(given["family"], []).append(
+                Matching(
+                    target=given["hod"],
+                    kind=given["method"],
+                    position=given["by_position"],
+                    velocity=given["by_velocity"],
+                    up_to=given["up_to"],
+                    compared=given["compared"],
+                )
+            )
+    return found

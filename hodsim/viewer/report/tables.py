@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from hodsim.viewer.methods import body_title, method
 from hodsim.viewer.report.measures import BY_KEY, DASH, ERRORS, MEASURES, Measure
 from hodsim.viewer.report.rows import (
+    FAMILIES,
     Group,
     Matching,
     Row,
     by,
-    families,
     groups,
     loads,
-    matching_ranks,
+    ordered,
 )
 
 POSITION, VELOCITY = BY_KEY["tip_position_error"], BY_KEY["tip_velocity_error"]
@@ -152,26 +152,21 @@ def _single(row: Row | None, measure: Measure) -> Cell:
     return Cell(measure.text(row.value(measure.key)))
 
 
-def ranks(rows: Sequence[Row], target: str) -> Table | None:
-    """The rank from which on each method's mean error is at most that of the label `target`."""
-    found: dict[str, dict[str, dict[str, Matching]]] = {}
-    for family, members in by(rows, lambda row: row.family).items():
-        of_label = groups(members)
-        if target in of_label:
-            found[family] = {
-                measure.key: matching_ranks(of_label, of_label[target], measure.key)
-                for measure in (POSITION, VELOCITY)
-            }
-    kinds = dict.fromkeys(kind for x in found.values() for y in x.values() for kind in y)
+def ranks(found: Mapping[str, Sequence[Matching]], target: str) -> Table | None:
+    """The rank from which on each method is as good as the label `target`, by family of loads."""
+    of_kind = {
+        family: {match.kind: match for match in matches if match.target == target}
+        for family, matches in found.items()
+    }
+    kinds = dict.fromkeys(kind for matches in of_kind.values() for kind in matches)
     if not kinds:
         return None
-    order = [family for family in families(rows) if family in found]
+    order = [family for family in ordered(of_kind, FAMILIES) if of_kind[family]]
     lines = []
     for kind in kinds:
         cells = [Cell(method(kind).title)]
         for family in order:
-            for measure in (POSITION, VELOCITY):
-                cells.append(_rank(found[family][measure.key].get(kind)))  # noqa: PERF401
+            cells += _ranks(of_kind[family].get(kind))
         lines.append(tuple(cells))
     return Table(
         f"The rank that matches {body_title(target)}",
@@ -181,12 +176,16 @@ def ranks(rows: Sequence[Row], target: str) -> Table | None:
     )
 
 
-def _rank(match: Matching | None) -> Cell:
+def _ranks(match: Matching | None) -> tuple[Cell, Cell]:
     if match is None:
-        return Cell("not run")
+        return Cell("not run"), Cell("not run")
     if not match.compared:
-        return Cell("not compared", bad=True)
-    return Cell(f"none up to {match.ranks[-1]}" if match.rank is None else str(match.rank))
+        return Cell("not compared", bad=True), Cell("not compared", bad=True)
+    position, velocity = (
+        Cell(f"none up to {match.up_to}" if rank is None else str(rank))
+        for rank in (match.position, match.velocity)
+    )
+    return position, velocity
 
 
 def beside(name: str, rows: Sequence[Row], base: Sequence[Row]) -> Table:
