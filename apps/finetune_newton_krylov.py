@@ -13,7 +13,6 @@ and .json; runs are kept in DIR, and the same command goes on where a stopped on
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from hodsim.cli.options import check_file
 from hodsim.cli.output import console, one_thread, progress, versions, write_json
 from hodsim.errors import InputError
+from hodsim.files import file_name
 from hodsim.learning import read_images
 from hodsim.learning.finetune import (
     METHODS,
@@ -132,8 +132,7 @@ def carry_out(options: argparse.Namespace) -> Study:
 
 
 def named(done: Study) -> str:
-    told = f"{done.problem.name}-{done.problem.images.name}"
-    return re.sub(r"[^A-Za-z0-9.]+", "-", told).lower()
+    return file_name(f"{done.problem.name}-{done.problem.images.name}").lower()
 
 
 def caption(done: Study) -> str:

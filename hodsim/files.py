@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_name(told: str, digest: str = "") -> str:
+    """A name for a file from any text: letters, digits, dots and hyphens, at most 120 of them, and
+    the first 12 of a digest, which keeps those apart that sound alike."""
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", told)[:120].strip("-.")
+    return f"{plain}-{digest[:12]}" if digest else plain
 
 
 def sha256_of(told: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from hodsim.comparison.measure import Run, body_name
 from hodsim.comparison.runs import FULL
 from hodsim.dynamics import Spec
 from hodsim.errors import InputError
-from hodsim.files import atomic, sha256_of
+from hodsim.files import atomic, file_name, sha256_of
 from hodsim.scene import Scene
 from hodsim.subspaces import Model, peer_name, unlike
 
@@ -46,7 +45,7 @@ class Cell:
         scene = self.case.scene
         integrator = scene.time.integrator.removeprefix("implicit-")
         told = f"{self.body}-{scene.name}-{self.case.load}-{integrator}-{self.spec.label}"
-        return f"{re.sub(r'[^A-Za-z0-9.]+', '-', told).strip('-.')[:120]}-{self.key[:12]}"
+        return file_name(told, self.key)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from hodsim.learning.finetune import (
     METHODS,
     Job,
     Plan,
+    Problem,
     Run,
     Start,
     Store,
@@ -31,6 +32,7 @@ from hodsim.learning.finetune import (
     shortened,
     study,
 )
+from hodsim.learning.finetune.steppers import Curved, Plain
 from hodsim.optimizers import Spent
 
 SETTINGS = {
@@ -111,6 +113,66 @@ def test_a_step_beyond_the_budget_is_undone() -> None:
     none = ran("newton-krylov", budget=first.gradients * 0.999)
     assert none.curve == short.curve[:1]
     assert none.spent == Spent()
+
+
+def test_what_was_undone_is_not_what_is_evaluated() -> None:
+    # Steps cost 1 each, and no point is due before the end: it is of the last one afforded.
+    constant = {"rate": 0.1, "decay": "constant"}
+    short = ran("sgd", constant, budget=10.5, points=1)
+    assert [p.step for p in short.curve] == [0, 10]
+    assert short.curve[-1].loss == ran("sgd", constant, budget=10.0, points=1).curve[-1].loss
+
+
+def test_epochs_are_drawn_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int, int]] = []
+    epoch = Problem.epoch
+
+    def told(self, network, size, seed, number):
+        asked.append((size, seed, number))
+        return epoch(self, network, size, seed, number)
+
+    monkeypatch.setattr(Problem, "epoch", told)
+    task = problem()
+    start, job = checkpoint(task, START), Job("adam", SETTINGS["adam"], 5, 10.0)
+    asked.clear()
+    run(task, start, job, COSTS, clock=still)
+    assert asked == [(16, 5, 0), (16, 5, 1), (16, 5, 2)]
+    one, other = ([b.y.tolist() for b in task.epoch(net(), 16, 5, k)] for k in (0, 1))
+    assert one != other
+
+
+def test_what_belongs_to_one_batch_is_forgotten_with_it() -> None:
+    for forget in (True, False):
+        task = problem()
+        network = task.drawn(0)
+        optimizer = torch.optim.LBFGS(network.parameters(), 0.1, max_iter=3, max_eval=9)
+        plain = Plain(optimizer, 16, still, 0.1, forget=forget)
+        counts = []
+        for batch in task.epoch(network, 16, 0, 0):
+            plain.step(batch, 0.0)
+            counts.append(optimizer.state_dict()["state"][0]["n_iter"])
+        assert counts == ([3, 3, 3, 3] if forget else [3, 6, 9, 12])
+
+
+def test_a_curvature_optimiser_bends_over_the_first_images_and_looks_everywhere_once() -> None:
+    task = problem()
+    network = task.drawn(0)
+    setting = {"damping": 0.1, "style": "inexact"}
+    stepper = METHODS["newton-krylov-gn"].start(task, network, setting, 8, still)
+    assert isinstance(stepper, Curved)
+    stepper.narrow = 4
+    optimizer, given, looks = stepper.optimizer, [], []
+    step, look = optimizer.step, optimizer.look
+    optimizer.step = lambda batch, bent: given.append((batch, bent)) or step(batch, bent)
+    optimizer.look = lambda batches: looks.append(len(batches)) or look(batches)
+    told = [stepper.step(batch, 0.0).spent for batch in task.epoch(network, 16, 0, 0)]
+    assert looks[0] == 8  # batches of 8 images; later ones are the optimiser's own
+    assert len(looks) == 1
+    assert sum(told, Spent()) == optimizer.spent
+    for batch, bent in given:
+        assert (batch.size, bent.size) == (16, 4)
+        assert torch.equal(bent.x, batch.x[:4])
+        assert torch.equal(bent.y, batch.y[:4])
 
 
 def test_the_global_gradient_is_charged() -> None:
@@ -338,6 +400,8 @@ def test_a_run_that_diverges_is_recorded_as_such() -> None:
     assert "the loss is" in done.diverged or "not finite" in done.diverged
     assert math.isinf(done.loss)
     assert done.curve[-1].loss is None
+    # One that gave up at good parameters did not get to the end, either.
+    assert math.isinf(replace(ran("sgd"), diverged="the optimiser failed").loss)
     text = json.dumps(done.to_dict(), allow_nan=False)
     assert Run.from_dict(json.loads(text)) == replace(done, curve=done.curve)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hodsim.errors import InputError
-from hodsim.files import atomic
+from hodsim.files import atomic, file_name
 from hodsim.learning.finetune.problem import Problem
 
 
@@ -122,4 +121,4 @@ def _told(problem: Problem, start: Start) -> str:
 def _name(problem: Problem, start: Start) -> str:
     digest = hashlib.sha256(_told(problem, start).encode()).hexdigest()
     told = f"{problem.name}-{problem.images.name}-seed-{start.seed}"
-    return f"{re.sub(r'[^A-Za-z0-9.]+', '-', told)}-{digest[:12]}"
+    return file_name(told, digest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hodsim.files import atomic, sha256_of
+from hodsim.files import atomic, file_name, sha256_of
 from hodsim.learning.finetune.costs import Costs
 from hodsim.learning.finetune.problem import Problem
 from hodsim.learning.finetune.runs import Job, Run
@@ -75,8 +74,7 @@ class Store:
     def _path(self, kind: str, name: str, facts: dict[str, Any]) -> Path | None:
         if self.folder is None:
             return None
-        plain = re.sub(r"[^A-Za-z0-9.]+", "-", name)[:120].strip("-.")
-        return self.folder / kind / f"{plain}-{sha256_of(facts)[:12]}.json"
+        return self.folder / kind / f"{file_name(name, sha256_of(facts))}.json"
 
 
 def _facts(problem: Problem, start: Checkpoint, job: Job, costs: Costs) -> dict[str, Any]:
