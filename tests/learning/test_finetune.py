@@ -21,6 +21,7 @@ from hodsim.learning.finetune import (
     Job,
     Plan,
     Problem,
+    Result,
     Run,
     Start,
     Store,
@@ -391,6 +392,29 @@ def test_the_sweep_is_recorded_and_its_best_is_run(given: None) -> None:
     assert [r["job"]["setting"] for r in told["runs"]] == [result.best]
 
 
+def test_a_shorter_sweep_is_spread_over_its_settings_from_the_first_checkpoint(
+    given: None,
+) -> None:
+    done = study(problem(), Plan(("sgd",), 20.0, 2, 0.5, 4, 2, START), clock=still)
+    (result,) = done.results
+    every = [dict(s) for s in METHODS["sgd"].settings(problem())]
+    assert [dict(r.job.setting) for r in result.sweep] == every[::2]
+    first, second = (r.checkpoint for r in result.runs)
+    assert {r.checkpoint for r in result.sweep} == {first}
+    assert first != second
+
+
+def test_there_is_no_mean_where_a_run_has_no_value() -> None:
+    good = ran("sgd")
+    loss = good.curve[-1].loss
+    assert Result("sgd", (), {}, False, (good, good)).mean("loss") == (loss, 0.0)
+    lost = replace(good, diverged="the loss is nan at step 3")
+    assert Result("sgd", (), {}, False, (good, lost)).mean("loss") is None
+    blind = replace(good, curve=(replace(good.curve[-1], held_out_loss=None),))
+    assert Result("sgd", (), {}, False, (good, blind)).mean("held_out_loss") is None
+    assert Result("sgd", (), None, False, ()).mean("loss") is None
+
+
 def test_sweeps_are_of_one_size_for_all() -> None:
     assert {len(m.settings(problem())) for m in METHODS.values()} == {8}
 
@@ -417,6 +441,42 @@ def test_where_all_settings_diverge_none_is_best(given: None) -> None:
     assert (result.best, result.runs) == (None, ())
     assert result.mean("loss") is None
     assert all(r.diverged for r in result.sweep)
+
+
+def test_a_step_that_ends_at_no_finite_loss_diverged() -> None:
+    class Leap(torch.optim.SGD):
+        def step(self, closure):
+            first = closure()
+            with torch.no_grad():
+                for p in self.param_groups[0]["params"]:
+                    p.mul_(self.param_groups[0]["lr"])
+            closure()
+            return first
+
+    task = problem()
+    for rate, wanted in ((1.0, True), (math.inf, False)):
+        network = task.drawn(0)
+        (batch, *_) = task.epoch(network, 16, 0, 0)
+        made = Plain(Leap(network.parameters(), 1.0), 16, still, rate).step(batch, 0.0)
+        assert math.isfinite(made.loss) == wanted
+        assert made.spent.gradients == 2
+
+
+def test_what_an_optimiser_refuses_is_no_divergence_where_the_loss_is_finite() -> None:
+    def refuse(*_):
+        raise InputError("curvature: no")
+
+    for factor in (1.0, math.nan):
+        task = problem(loss=lambda z, y, f=factor: f * functional.cross_entropy(z, y))
+        network = task.drawn(0)
+        stepper = METHODS["hessian-free"].start(task, network, SETTINGS["hessian-free"], 16, still)
+        stepper.optimizer.step = refuse
+        (batch, *_) = task.epoch(network, 16, 0, 0)
+        if math.isnan(factor):
+            assert math.isnan(stepper.step(batch, 0.0).loss)
+        else:
+            with pytest.raises(InputError, match="curvature: no"):
+                stepper.step(batch, 0.0)
 
 
 # ---------------------------------------------------------------- what is refused
