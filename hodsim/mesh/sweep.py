@@ -39,14 +39,14 @@ def torus(
     InputError
         A number out of these bounds.
     """
-    _check_counts("torus", sections, 3, rings)
-    _check_lengths("torus", radius=radius, thickness=thickness)
+    check_counts("torus", sections=(sections, 3), rings=(rings, 1))
+    check_lengths("torus", radius=radius, thickness=thickness)
     if thickness >= radius:
         raise InputError(
             f"torus: expected thickness below the radius {radius:g} m, given {thickness:g} m"
         )
     points, triangles = disc(rings)
-    cos, sin = _cos_sin(2.0 * np.pi * np.arange(sections) / sections)
+    cos, sin = cos_sin(2.0 * np.pi * np.arange(sections) / sections)
     reach = radius + thickness * points[:, 0]
     layers = np.stack(
         [
@@ -94,24 +94,24 @@ def arm(
     InputError
         A number out of these bounds.
     """
-    _check_counts("arm", sections, 2, rings)
+    check_counts("arm", sections=(sections, 2), rings=(rings, 1))
     try:
         first, last = thickness
     except (TypeError, ValueError) as error:
         raise InputError(f"arm: expected thickness as two radii [m], given {thickness}") from error
-    _check_lengths("arm", length=length, bend=bend, **{"thickness[0]": first, "thickness[1]": last})
+    check_lengths("arm", length=length, bend=bend, **{"thickness[0]": first, "thickness[1]": last})
     if bend > 90.0:
         raise InputError(f"arm: expected bend of at most 90 degrees, given {bend:g}")
     points, triangles = disc(rings)
     along = np.arange(sections) / (sections - 1.0)
     alpha = np.radians(bend)
-    most_cos, most_sin = _cos_sin(alpha)
+    most_cos, most_sin = cos_sin(alpha)
     radius = length / (2.0 * most_sin)
     if max(first, last) >= radius:
         raise InputError(
             f"arm: expected thickness below the arcs' radius {radius:g} m, given {thickness}"
         )
-    cos, sin = _cos_sin(alpha * (1.0 - np.abs(2.0 * along - 1.0)))
+    cos, sin = cos_sin(alpha * (1.0 - np.abs(2.0 * along - 1.0)))
     back = along > 0.5
     x = np.where(back, length - radius * sin, radius * sin)
     z = radius * np.where(back, 1.0 - 2.0 * most_cos + cos, 1.0 - cos)
@@ -180,7 +180,7 @@ def disc(rings: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     for k in range(1, rings + 1):
         place = np.arange(6 * k)
         order = np.argsort(place % 2, kind="stable")
-        cos, sin = _cos_sin(2.0 * np.pi * order / len(place))
+        cos, sin = cos_sin(2.0 * np.pi * order / len(place))
         points.append(np.stack([cos, sin], axis=-1) * (k / rings))
         number.append(3 * k * (k - 1) + 1 + np.argsort(order))
         for sixth in range(6):
@@ -191,20 +191,23 @@ def disc(rings: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return np.concatenate(points), np.concatenate(triangles)
 
 
-def _cos_sin(angle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def cos_sin(angle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of angles [rad], the same on every machine."""
     return np.round(np.cos(angle), _DECIMALS), np.round(np.sin(angle), _DECIMALS)
 
 
-def _check_counts(name: str, sections: Any, least: int, rings: Any) -> None:
-    for what, value, bound in (("sections", sections, least), ("rings", rings, 1)):
+def check_counts(name: str, **counts: tuple[Any, int]) -> None:
+    """Raise `InputError` unless each is a whole number, at least as large as told beside it."""
+    for what, (value, least) in counts.items():
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or value < bound:
+        if not whole or value < least:
             raise InputError(
-                f"{name}: expected {what} as a whole number from {bound} up, given {value!r}"
+                f"{name}: expected {what} as a whole number from {least} up, given {value!r}"
             )
 
 
-def _check_lengths(name: str, **values: Any) -> None:
+def check_lengths(name: str, **values: Any) -> None:
+    """Raise `InputError` unless each is a number above 0."""
     for what, value in values.items():
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not number or not np.isfinite(value) or value <= 0.0:

@@ -11,7 +11,7 @@ import pytest
 
 from hodsim import InputError, TetMesh, beam, read_mesh, write_mesh
 from hodsim.files import data_dir
-from hodsim.mesh import arm, torus
+from hodsim.mesh import arm, pierced, starfish, torus
 
 CORNERS = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 TET = np.array([[0, 1, 2, 3]])
@@ -27,7 +27,7 @@ def test_round_trip_is_exact(tmp_path: Path, suffix: str) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("make", [beam, torus, arm])
+@pytest.mark.parametrize("make", [beam, torus, arm, starfish, pierced])
 def test_shipped_meshes_are_what_their_formulas_make(make: Callable[[], TetMesh]) -> None:
     assert read_mesh(data_dir("meshes") / f"{make.__name__}.vtu").digest == make().digest
 

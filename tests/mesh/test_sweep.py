@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from solids import dihedrals, enclosed, euler
 
 from hodsim import InputError, TetMesh
 from hodsim.mesh import arm, torus
@@ -39,9 +40,9 @@ def test_volume_converges_at_second_order(make: Callable[..., TetMesh], volume: 
 def test_any_torus_is_closed_and_whole(n: int, rings: int, slim: float, size: float) -> None:
     mesh = torus(n, rings, size, slim * size)
     assert (mesh.n_vertices, mesh.n_tets) == _counts(n, n, rings)
-    assert _euler(mesh) == 0
+    assert euler(mesh) == 0
     # Prisms of straight edges: the exact volume is that of the polyhedron that the surface is.
-    assert mesh.volumes.sum() == pytest.approx(_enclosed(mesh), rel=1e-12)
+    assert mesh.volumes.sum() == pytest.approx(enclosed(mesh), rel=1e-12)
 
 
 @settings(max_examples=25, deadline=None)
@@ -49,14 +50,14 @@ def test_any_torus_is_closed_and_whole(n: int, rings: int, slim: float, size: fl
 def test_any_arm_is_closed_and_whole(n: int, rings: int, bend: float, size: float) -> None:
     mesh = arm(n, rings, size, bend, (0.1 * size, 0.03 * size))
     assert (mesh.n_vertices, mesh.n_tets) == _counts(n, n - 1, rings)
-    assert _euler(mesh) == 2
-    assert mesh.volumes.sum() == pytest.approx(_enclosed(mesh), rel=1e-12)
+    assert euler(mesh) == 2
+    assert mesh.volumes.sum() == pytest.approx(enclosed(mesh), rel=1e-12)
 
 
 @pytest.mark.parametrize("make", [torus, arm])
 def test_no_tet_is_a_sliver(make: Callable[..., TetMesh]) -> None:
-    assert _dihedrals(make()).min() > 25.0
-    assert _dihedrals(make()).max() < 125.0
+    assert dihedrals(make()).min() > 25.0
+    assert dihedrals(make()).max() < 125.0
 
 
 @pytest.mark.parametrize(("make", "axis"), [(torus, 2), (arm, 1)])
@@ -127,30 +128,3 @@ def test_bad_sizes_are_refused(
 
 def _counts(sections: int, prisms: int, rings: int) -> tuple[int, int]:
     return sections * (3 * rings * (rings + 1) + 1), prisms * 18 * rings**2
-
-
-def _euler(mesh: TetMesh) -> int:
-    """V - E + F of the surface, whose every edge must have one triangle on each of its sides."""
-    surface = mesh.surface
-    edges = np.concatenate([surface[:, [0, 1]], surface[:, [1, 2]], surface[:, [2, 0]]])
-    assert len(np.unique(edges, axis=0)) == len(edges)
-    assert {tuple(e) for e in edges} == {tuple(e[::-1]) for e in edges}
-    return len(np.unique(surface)) - len(edges) // 2 + len(surface)
-
-
-def _enclosed(mesh: TetMesh) -> float:
-    a, b, c = np.moveaxis(mesh.vertices[mesh.surface], 1, 0)
-    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
-
-
-def _dihedrals(mesh: TetMesh) -> np.ndarray:
-    """The six angles between faces of each tet [degrees], shape (6, n_tets)."""
-    corners = np.moveaxis(mesh.vertices[mesh.tets], 1, 0)
-    normals = []
-    for k in range(4):
-        a, b, c = np.delete(corners, k, axis=0)
-        normal = np.cross(b - a, c - a)
-        outward = np.einsum("ij,ij->i", normal, a - corners[k])
-        normals.append(normal * (np.sign(outward) / np.linalg.norm(normal, axis=1))[:, None])
-    cos = [-np.einsum("ij,ij->i", normals[i], normals[j]) for i in range(4) for j in range(i)]
-    return np.degrees(np.arccos(cos))
