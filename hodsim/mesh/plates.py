@@ -22,7 +22,7 @@ def starfish(
 ) -> TetMesh:
     """Tapering arms about a polygon, in the xy plane; 633 vertices, 1,890 tets unless told else.
 
-    The middle is a regular polygon whose sides are the arms' roots; the first arm points along x.
+    The middle is a regular polygon whose sides are the arms' roots; the first arm points along y.
     Width and thickness fall linearly from an arm's root to its tip, and the middle is as thick as
     the roots. The volume is, exactly, that of a prism and of `arms` wedges that taper twice.
 
@@ -60,7 +60,7 @@ def starfish(
     share = np.arange(1, along + 1)[:, None] / along
     lateral = 2.0 * np.arange(across + 1) / across - 1.0
     for k in range(arms):
-        angle = 2.0 * np.pi * k / arms
+        angle = 2.0 * np.pi * (k / arms + 0.25)
         c, s = cos_sin(angle)
         x = np.repeat(apothem + share * (reach - apothem), across + 1, axis=1)
         y = 0.5 * (root + share * (tip - root)) * lateral
@@ -147,8 +147,8 @@ def pierced(
 
 
 def _polygon(rings: int, sides: int, apothem: float) -> tuple[Points, Triangles]:
-    """A regular polygon in triangles, side 0 across x; ring k has k vertices on each side."""
-    cos, sin = cos_sin(2.0 * np.pi * (np.arange(sides) - 0.5) / sides)
+    """A regular polygon in triangles, side 0 across y; ring k has k vertices on each side."""
+    cos, sin = cos_sin(2.0 * np.pi * ((np.arange(sides) - 0.5) / sides + 0.25))
     half, _ = cos_sin(np.pi / sides)
     corners = apothem / half * np.stack([cos, sin], axis=-1)
     points, triangles, number = [np.zeros((1, 2))], [], np.zeros(1, dtype=np.int64)

@@ -80,10 +80,10 @@ def test_no_tet_is_a_sliver(make: Callable[..., TetMesh], least: float, most: fl
     assert dihedrals(make()).max() < most
 
 
-def test_arms_are_alike_and_the_first_points_along_x() -> None:
+def test_arms_are_alike_and_the_first_points_along_y() -> None:
     mesh = starfish()
     far = np.linalg.norm(mesh.vertices[:, :2], axis=1).max()
-    assert mesh.vertices[:, 0].max() == pytest.approx(0.5)
+    assert mesh.vertices[:, 1].max() == pytest.approx(0.5)
     assert far == pytest.approx(np.hypot(0.5, 0.03))
     c, s = np.cos(2.0 * np.pi / 5.0), np.sin(2.0 * np.pi / 5.0)
     turned = mesh.vertices @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
