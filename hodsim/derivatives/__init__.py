@@ -10,6 +10,7 @@ backpropagation done on lanes.
     contract(f, x, [a, b, c])                D^3 f(x)[a, b, c]
     contract(f, x, [a, b], left=w, free=1)   D^3 (w . f)(x)[a, b, .]
     jvp, vjp, hvp, jacobian, hessian, third, hessian_diagonal, laplacian
+    jacobian_norm2, hessian_diagonal_norm2   squared norms for losses; derivative_norms2: both
     linearise(f, x, loss).hvp(v), .gnvp(v)   many products with curvature at one point
     push(f, x, directions, plan)             any set of lanes in one pass
     explain(f, x, ...)                       which scheme that takes, and why
@@ -34,6 +35,7 @@ from hodsim.derivatives.curvature import Curvature, linearise
 from hodsim.derivatives.lane_tensor import LaneTensor
 from hodsim.derivatives.lanes import LanePlan, Lanes
 from hodsim.derivatives.multicomplex import Multicomplex
+from hodsim.derivatives.norms import derivative_norms2, hessian_diagonal_norm2, jacobian_norm2
 from hodsim.derivatives.operations import register_activation
 from hodsim.derivatives.partitions import set_partitions
 from hodsim.derivatives.planner import Choice
@@ -51,11 +53,14 @@ __all__ = [
     "UnknownRuleError",
     "complex_step",
     "contract",
+    "derivative_norms2",
     "explain",
     "hessian",
     "hessian_diagonal",
+    "hessian_diagonal_norm2",
     "hvp",
     "jacobian",
+    "jacobian_norm2",
     "jvp",
     "laplacian",
     "linearise",
