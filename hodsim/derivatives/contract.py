@@ -97,7 +97,7 @@ def _contract(
     names: Sequence[str] = (),
 ) -> Any:
     """`contract`; ``names`` are what its caller calls the directions."""
-    chain = None if lower or rows is not None else _chain(f, x)
+    chain = None if lower or rows is not None else chain_at(f, x)
     point = Point.of(f, x, parameters=chain is None)
     if not isinstance(free, int) or isinstance(free, bool) or free < 0:
         raise InputError(f"free: expected a whole number of 0 or more, got {free!r}")
@@ -169,7 +169,7 @@ def vjp(f: Function, x: Tensors, left: Tensor | None = None) -> Any:
 def hvp(f: Function, x: Tensors, v: Tensors, left: Tensor | None = None) -> Any:
     """``D^2 (left . f)(x)[v, .]``, of x's shape: Hessian times vector by CSFD-BP."""
     weights = whole.ONE if left is None else left
-    if isinstance(v, Matrix) or _chain(f, x) is not None:
+    if isinstance(v, Matrix) or chain_at(f, x) is not None:
         return _contract(f, x, [v], weights, free=1, names=("v",))
     point = Point.of(f, x)
     return hessian_vector(f, point, point.direction("v", v), weights)
@@ -252,7 +252,7 @@ def push(f: Function, x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
     point.check_like("directions", directions)
     chain = None
     if plan.weights is None and plan.order <= FAST_ORDER:
-        chain = None if _wants_gradient(f, (x, directions)) else _chain(f, x)
+        chain = None if _wants_gradient(f, (x, directions)) else chain_at(f, x)
     if chain is not None:
         single = x.dim() == 1
         values = push_chain(
@@ -275,7 +275,7 @@ def explain(
     point = Point.of(f, x)
     directions = Directions.of(point, right)
     with torch.no_grad():
-        chain = _chain(f, x)
+        chain = chain_at(f, x)
         if chain is not None and _is_fast(f, point, directions, left):
             return _explain_chain(chain, point, directions, left, free)
         return whole.choice_of(f, point, directions, left, free)
@@ -301,7 +301,7 @@ def _wants_gradient(f: Function, tensors: Sequence[Tensor]) -> bool:
     return any(t.requires_grad for t in (*tensors, *own))
 
 
-def _chain(f: Function, x: Any) -> Chain | None:
+def chain_at(f: Function, x: Any) -> Chain | None:
     """f as a plain chain of layers of x's type, on the CPU."""
     if not isinstance(f, nn.Module) or not isinstance(x, Tensor):
         return None
