@@ -72,7 +72,7 @@ class _Sums:
             p = before[-1]
             if level == len(slopes) - 1:
                 break
-            mixed = torch.empty(len(p), 2, *p.shape[2:], dtype=p.dtype)
+            mixed = p.new_empty(len(p), 2, *p.shape[2:])
             torch.mul(p, slope, out=mixed[:, : p.shape[1]])
             _bend(mixed, p, bend, fresh=p.shape[1] == 1)
             after.append(mixed)
@@ -118,7 +118,7 @@ class _Sums:
             u = p[:, 0]
             curved = d[:, -1] * u
             self.d_bends[level][where] += torch.linalg.vecdot(curved, u, dim=1)
-            d_before = torch.empty(p.shape, dtype=p.dtype)
+            d_before = p.new_empty(p.shape)
             if p.shape[1] == 2 and d.shape[1] == 2:
                 self.d_slopes[level][where] += torch.linalg.vecdot(
                     d.flatten(1, 2), p.flatten(1, 2), dim=1

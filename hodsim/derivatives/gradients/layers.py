@@ -49,8 +49,52 @@ def real_lane(f: nn.Module, x: Tensor, order: int) -> Real:
     return Real(weights, sigmas, h)
 
 
+class Maps(NamedTuple):
+    """A chain as affine maps with activations between them, to be differentiated by both.
+
+    weights, biases : of each map, (out, in) and (out,) or None.
+    activations : each module and its derivatives.
+    """
+
+    weights: list[Tensor]
+    biases: list[Tensor | None]
+    activations: list[tuple[nn.Module, Sigma]]
+
+
+def maps_of(f: nn.Module, x: Tensor) -> Maps:
+    """Read a chain (see `chain_of`) given points x, (batch, n); layers in a row become one map."""
+    layers: list[nn.Module] = []
+    flatten(f, layers)
+    out = Maps([], [], [])
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    width = x.shape[1]
+    for module in layers:
+        if isinstance(module, nn.Linear):
+            if bias is not None:
+                bias = functional.linear(bias, module.weight, module.bias)
+            else:
+                bias = module.bias
+            weight = module.weight if weight is None else module.weight @ weight
+            width = module.out_features
+            continue
+        sigma = activation_of(type(module))
+        if sigma is not None:
+            out.weights.append(
+                torch.eye(width, dtype=x.dtype, device=x.device) if weight is None else weight
+            )
+            out.biases.append(bias)
+            out.activations.append((module, sigma))
+            weight = bias = None
+    out.weights.append(
+        torch.eye(width, dtype=x.dtype, device=x.device) if weight is None else weight
+    )
+    out.biases.append(bias)
+    return out
+
+
 def _or_identity(product: Tensor | None, h: Tensor) -> Tensor:
-    return torch.eye(h.shape[1], dtype=h.dtype) if product is None else product
+    return torch.eye(h.shape[1], dtype=h.dtype, device=h.device) if product is None else product
 
 
 def derivatives(module: nn.Module, sigma: Sigma, z: Tensor, order: int) -> list[Tensor]:
