@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
+from zoo import agree
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = ("--batch", "2", "--rounds", "1")
@@ -49,15 +51,20 @@ def test_memory_is_weighed(tmp_path: Path) -> None:
     assert all(mb >= 0 for mb in row["peak_mb"].values())
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed (extra bench)")
-def test_jax_gives_the_same_gradients(tmp_path: Path) -> None:
-    path = tmp_path / "rows.json"
-    done = run(*TINY, "--cases", "plate", "--no-memory", "--json", str(path))
-    assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = json.loads(path.read_text())["rows"]
-    assert {"jax: jet", "jax: jvp of jvp"} <= set(row["peers"])
-    assert row["notes"] == []
+@pytest.mark.parametrize("jax", [False, True])
+@pytest.mark.parametrize("name", ["cae/400", "order2/200", "pinn/5", "poisson10", "plate"])
+def test_every_rival_has_the_same_loss_and_gradient_on_a_small_network(
+    name: str, jax: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    cases = import_module("training_cases")
+    if jax:
+        pytest.importorskip("jax", reason="jax is not installed (extra bench)")
+    rivals = import_module("training_jax" if jax else "training_cases").RIVALS
+    task = cases.Task(name, 3, torch.float64, 1, small=True)
+    ours = cases.flat(cases.make(cases.OURS, task)())
+    for label in rivals[task.case.kind]:
+        agree(cases.flat(cases.make(label, task)()), ours, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
