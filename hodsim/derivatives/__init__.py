@@ -9,7 +9,8 @@ backpropagation done on lanes.
 
     contract(f, x, [a, b, c])                D^3 f(x)[a, b, c]
     contract(f, x, [a, b], left=w, free=1)   D^3 (w . f)(x)[a, b, .]
-    jvp, vjp, hvp, jacobian, hessian, third, hessian_diagonal, laplacian
+    jvp, vjp, hvp, jacobian, hessian, third, hessian_diagonal, laplacian, biharmonic
+    jacobian_norm2, hessian_diagonal_norm2   squared norms for losses; derivative_norms2: both
     linearise(f, x, loss).hvp(v), .gnvp(v)   many products with curvature at one point
     push(f, x, directions, plan)             any set of lanes in one pass
     explain(f, x, ...)                       which scheme that takes, and why
@@ -25,7 +26,6 @@ from hodsim.derivatives.contract import (
     hvp,
     jacobian,
     jvp,
-    laplacian,
     push,
     third,
     vjp,
@@ -34,7 +34,9 @@ from hodsim.derivatives.curvature import Curvature, linearise
 from hodsim.derivatives.lane_tensor import LaneTensor
 from hodsim.derivatives.lanes import LanePlan, Lanes
 from hodsim.derivatives.multicomplex import Multicomplex
+from hodsim.derivatives.norms import derivative_norms2, hessian_diagonal_norm2, jacobian_norm2
 from hodsim.derivatives.operations import register_activation
+from hodsim.derivatives.operators import biharmonic, laplacian
 from hodsim.derivatives.partitions import set_partitions
 from hodsim.derivatives.planner import Choice
 from hodsim.derivatives.point import Matrix
@@ -49,13 +51,17 @@ __all__ = [
     "Matrix",
     "Multicomplex",
     "UnknownRuleError",
+    "biharmonic",
     "complex_step",
     "contract",
+    "derivative_norms2",
     "explain",
     "hessian",
     "hessian_diagonal",
+    "hessian_diagonal_norm2",
     "hvp",
     "jacobian",
+    "jacobian_norm2",
     "jvp",
     "laplacian",
     "linearise",

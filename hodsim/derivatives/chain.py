@@ -111,7 +111,7 @@ def chain_of(f: nn.Module) -> Chain | None:
     ):
         return None
     layers: list[nn.Module] = []
-    if not _flatten(f, layers) or not are_plain(map(type, layers)):
+    if not flatten(f, layers) or not are_plain(map(type, layers)):
         return None
     for module in layers:
         cls = type(module)
@@ -176,12 +176,12 @@ def _dense(module: nn.Module, name: str, dtype: torch.dtype | None) -> Tensor | 
     return a
 
 
-def _flatten(module: nn.Module, layers: list[nn.Module]) -> bool:
+def flatten(module: nn.Module, layers: list[nn.Module]) -> bool:
     """Append the layers in order; False for what no chain has: hooks, or a forward of its own."""
     if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
         return False
     if type(module) is nn.Sequential:
-        return all(_flatten(child, layers) for child in module._modules.values())
+        return all(flatten(child, layers) for child in module._modules.values())
     layers.append(module)
     return True
 

@@ -25,8 +25,10 @@ from torch import Tensor, nn
 from hodsim.derivatives import whole
 from hodsim.derivatives.chain import Chain, chain_of, contract_chain, push_chain
 from hodsim.derivatives.curvature import hessian_vector
+from hodsim.derivatives.gradients.jacobian import chain_jacobian
+from hodsim.derivatives.gradients.passes import chain_lanes
 from hodsim.derivatives.lanes import LanePlan, Lanes
-from hodsim.derivatives.passes import run_lanes
+from hodsim.derivatives.passes import refuse_autocast, run_lanes
 from hodsim.derivatives.planner import Choice, choose
 from hodsim.derivatives.point import Directions, Function, Matrix, Point, Tensors, plan_of
 from hodsim.errors import InputError
@@ -97,7 +99,7 @@ def _contract(
     names: Sequence[str] = (),
 ) -> Any:
     """`contract`; ``names`` are what its caller calls the directions."""
-    chain = None if lower or rows is not None else _chain(f, x)
+    chain = None if lower or rows is not None else chain_at(f, x)
     point = Point.of(f, x, parameters=chain is None)
     if not isinstance(free, int) or isinstance(free, bool) or free < 0:
         raise InputError(f"free: expected a whole number of 0 or more, got {free!r}")
@@ -169,7 +171,7 @@ def vjp(f: Function, x: Tensors, left: Tensor | None = None) -> Any:
 def hvp(f: Function, x: Tensors, v: Tensors, left: Tensor | None = None) -> Any:
     """``D^2 (left . f)(x)[v, .]``, of x's shape: Hessian times vector by CSFD-BP."""
     weights = whole.ONE if left is None else left
-    if isinstance(v, Matrix) or _chain(f, x) is not None:
+    if isinstance(v, Matrix) or chain_at(f, x) is not None:
         return _contract(f, x, [v], weights, free=1, names=("v",))
     point = Point.of(f, x)
     return hessian_vector(f, point, point.direction("v", v), weights)
@@ -177,6 +179,16 @@ def hvp(f: Function, x: Tensors, v: Tensors, left: Tensor | None = None) -> Any:
 
 def jacobian(f: Function, x: Tensors, scheme: str | None = None) -> Any:
     """``D f(x)``, shape ([batch,] m, n)."""
+    if (
+        scheme is None
+        and isinstance(x, Tensor)
+        and isinstance(f, nn.Module)
+        and chain_at(f, x) is not None
+        and _wants_gradient(f, (x,))
+    ):
+        Point.of(f, x, parameters=False)
+        refuse_autocast(x.device.type)
+        return chain_jacobian(f, x) if x.dim() == 2 else chain_jacobian(f, x.unsqueeze(0))[0]
     return contract(f, x, free=1, scheme=scheme)
 
 
@@ -211,14 +223,6 @@ def hessian_diagonal(f: Function, x: Tensor, rows: int | None = None) -> Tensor:
     return whole.diagonal(f, Point.of(f, x), summed=False, rows=rows)
 
 
-def laplacian(f: Function, x: Tensor, rows: int | None = None) -> Tensor:
-    """``sum_i D^2 f(x)[e_i, e_i]``, the trace of the Hessian, shape ([batch,] m).
-
-    The sum travels as one lane of second order beside the n of first order.
-    """
-    return whole.diagonal(f, Point.of(f, x), summed=True, rows=rows)
-
-
 def push(f: Function, x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
     """All lanes of a plan at ``f(x)`` in one forward pass (Eq. 7, any order).
 
@@ -240,7 +244,9 @@ def push(f: Function, x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
     if not isinstance(plan, LanePlan):
         raise InputError(f"plan: expected a LanePlan, got {type(plan).__name__}")
     check_order(plan.order)
+    shared: Tensor | None = None
     if isinstance(directions, Tensor) and directions.shape[1:] == x.shape[1:] != x.shape:
+        shared = directions
         directions = directions.unsqueeze(1).expand(-1, *x.shape)
     if not isinstance(directions, Tensor) or directions.shape != (plan.n, *x.shape):
         got = tuple(directions.shape) if isinstance(directions, Tensor) else type(directions)
@@ -250,10 +256,13 @@ def push(f: Function, x: Tensor, directions: Tensor, plan: LanePlan) -> Lanes:
             f"{tuple(x.shape)}, got {got}"
         )
     point.check_like("directions", directions)
-    chain = None
-    if plan.weights is None and plan.order <= FAST_ORDER:
-        chain = None if _wants_gradient(f, (x, directions)) else _chain(f, x)
-    if chain is not None:
+    chain, wanted = chain_at(f, x), _wants_gradient(f, (x, directions))
+    if chain is not None and chain.activations and (wanted or plan.weights is not None):
+        if shared is not None and plan.order and not directions.requires_grad:
+            assert isinstance(f, nn.Module)
+            refuse_autocast(x.device.type)
+            return Lanes(chain_lanes(f, x, shared, plan), plan, plan.order)
+    elif chain is not None and not wanted and plan.weights is None and plan.order <= FAST_ORDER:
         single = x.dim() == 1
         values = push_chain(
             chain,
@@ -275,7 +284,7 @@ def explain(
     point = Point.of(f, x)
     directions = Directions.of(point, right)
     with torch.no_grad():
-        chain = _chain(f, x)
+        chain = chain_at(f, x)
         if chain is not None and _is_fast(f, point, directions, left):
             return _explain_chain(chain, point, directions, left, free)
         return whole.choice_of(f, point, directions, left, free)
@@ -301,7 +310,7 @@ def _wants_gradient(f: Function, tensors: Sequence[Tensor]) -> bool:
     return any(t.requires_grad for t in (*tensors, *own))
 
 
-def _chain(f: Function, x: Any) -> Chain | None:
+def chain_at(f: Function, x: Any) -> Chain | None:
     """f as a plain chain of layers of x's type, on the CPU."""
     if not isinstance(f, nn.Module) or not isinstance(x, Tensor):
         return None

@@ -34,11 +34,13 @@ class LanePlan:
     weights : None, or float64 (sums, count): in place of the lanes of the highest order only these
         weighted sums of them are carried. The highest lanes enter all that follows linearly, so
         that a sum of them travels as one lane (a Laplacian needs one, not n).
+    whole : the plan without sums, where there are sums.
     """
 
     n: int
     blocks: tuple[Tensor, ...]
     weights: Tensor | None = None
+    whole: LanePlan | None = None
 
     def collapsed(self, weights: Tensor) -> LanePlan:
         """The same plan with sums of its highest lanes in their place.
@@ -52,7 +54,8 @@ class LanePlan:
                 f"got {tuple(weights.shape)} at order {self.order}"
             )
         with torch.inference_mode(False):
-            return LanePlan(self.n, self.blocks, weights.detach().to("cpu", torch.float64).clone())
+            sums = weights.detach().to("cpu", torch.float64).clone()
+            return LanePlan(self.n, self.blocks, sums, self.whole or self)
 
     @staticmethod
     def closure(lanes: Iterable[Sequence[int]], n: int) -> LanePlan:

@@ -80,9 +80,13 @@ class OrderTable:
     terms: tuple[tuple[int, tuple[Term, ...]], ...]
 
 
-@lru_cache(maxsize=256)
 def mixing_tables(plan: LanePlan, device: torch.device) -> tuple[OrderTable, ...]:
     """The tables of orders 2..plan.order, their index tensors on ``device``."""
+    return _tables(plan.whole or plan, device)  # sums are taken behind them
+
+
+@lru_cache(maxsize=256)
+def _tables(plan: LanePlan, device: torch.device) -> tuple[OrderTable, ...]:
     # Built outside inference mode: autograd must be able to save the index tensors later.
     with torch.inference_mode(False), torch.no_grad():
         return tuple(_table(plan, k, device) for k in range(2, plan.order + 1))

@@ -1,0 +1,1 @@
+"""Derivatives of plain chains that themselves are differentiated: losses' penalties, by tiles."""
