@@ -1,0 +1,118 @@
+"""Obstacles in the compiled step: contact made linear, launch by launch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from hodsim.dynamics.applied import Applied
+from hodsim.dynamics.compiled.space import CompiledSpace
+from hodsim.dynamics.contact import SAMPLE, ReducedContact
+from hodsim.dynamics.newton import NewtonResult
+from hodsim.dynamics.reduced import ReducedSpace
+from hodsim.dynamics.schemes import Motion, rates
+from hodsim.dynamics.trajectory import State
+from hodsim.scene import Obstacle
+
+Affine = tuple[np.ndarray, np.ndarray]
+
+# Launches a step before it is left to `ReducedSpace`; away from obstacles it takes one.
+_LAUNCHES: Final = 10
+
+
+class TouchingSpace:
+    """A `CompiledSpace` with obstacles in the way of its first body; steps as `ReducedSpace` does.
+
+    The kernel knows of forces p + G z. So each launch solves a step with contact made linear about
+    where the launch before it ended: Newton's method on contact around the kernel's on all else. A
+    step that is not solved so within ten launches is taken by `ReducedSpace` from the start, and
+    counted in `left`.
+
+    Parameters
+    ----------
+    space
+        What steps; its own `apply` is taken over.
+    obstacles, contact_points
+        As for `ReducedSpace`.
+    reference
+        Makes the `ReducedSpace` of the same body, loads, subspace, cubature, step and obstacles;
+        called at the first step that needs it.
+    """
+
+    def __init__(
+        self,
+        space: CompiledSpace,
+        obstacles: tuple[Obstacle, ...],
+        reference: Callable[[], ReducedSpace],
+        contact_points: int | None = SAMPLE,
+    ) -> None:
+        self.space, self.body, self.subspace = space, space.body, space.subspace
+        self.contact = ReducedContact(space.body, obstacles, space.subspace.basis, contact_points)
+        self.left, self._make = 0, reference
+        self._reference: ReducedSpace | None = None
+        self._applied = Applied()
+
+    @property
+    def h(self) -> float:
+        return self.space.h
+
+    def start(self, q: np.ndarray | None = None, v: np.ndarray | None = None) -> State:
+        """The state at t = 0: latent coordinates q and rates q' [1/s], rest unless given."""
+        return self.space.start(q, v)
+
+    def apply_input(self, applied: Applied) -> None:
+        """From the next step on, what a user applies besides the scene's loads."""
+        self.space.apply_input(applied)  # refuses what cannot be
+        self._applied = applied
+
+    def copy_applied(self, other: TouchingSpace) -> None:
+        """Apply to another space what is applied to this one."""
+        other.apply_input(self._applied)
+
+    def step(self, state: State) -> tuple[State, NewtonResult]:
+        """One step; the result counts the iterations of all launches. One that did not converge
+        returns the state that it was given, or what `ReducedSpace` returns."""
+        space, contact = self.space, self.contact
+        features = state.features or Motion(state.z, state.dz)
+        scheme = rates(space.integrator, features, space.h)
+        self.space.apply_input(self._applied)
+        user = space.applied[0]
+        z = features.ahead(space.h)
+        p, G = self._linear(z, scheme.first(z), scheme.c)
+        taken = 0
+        for _ in range(_LAUNCHES):
+            space.apply(user[0] + p, user[1] + G)
+            after, result = space.step(state)
+            taken += result.iterations
+            if not result.converged:
+                break
+            if self._agree(after, p, G, scheme.c):
+                return after, replace(result, iterations=taken)
+            p, G = self._linear(after.z, after.dz, scheme.c)
+        return self._leave(state, taken)
+
+    def _linear(self, z: np.ndarray, dz: np.ndarray, c: float) -> Affine:
+        return self.contact.affine(z, dz, c)
+
+    def _agree(self, after: State, p: np.ndarray, G: np.ndarray, c: float) -> bool:
+        """Whether contact is what the launch took it for, to the tolerance of the step."""
+        contact = self.contact
+        force = contact.force(after.z, after.dz)
+        off = force - p - G @ after.z
+        if not off.any():
+            return True
+        J = self.subspace.lanes(after.motion.x).J
+        allowed = self.space.spec.tolerance * np.linalg.norm(J.T @ force)
+        noise = contact.noise(after.z, after.dz, J, c)
+        return bool(np.linalg.norm(J.T @ off) <= max(allowed, noise))
+
+    def _leave(self, state: State, taken: int) -> tuple[State, NewtonResult]:
+        self.left += 1
+        if self._reference is None:
+            self._reference = self._make()
+        self._reference.apply_input(self._applied)
+        after, result = self._reference.step(state)
+        return after, replace(result, iterations=taken + result.iterations)
