@@ -17,8 +17,6 @@ from hodsim.dynamics.schemes import Motion, rates
 from hodsim.dynamics.trajectory import State
 from hodsim.scene import Obstacle
 
-Affine = tuple[np.ndarray, np.ndarray]
-
 # Launches a step before it is left to `ReducedSpace`; away from obstacles it takes one.
 _LAUNCHES: Final = 10
 
@@ -28,8 +26,8 @@ class TouchingSpace:
 
     The kernel knows of forces p + G z. So each launch solves a step with contact made linear about
     where the launch before it ended: Newton's method on contact around the kernel's on all else. A
-    step that is not solved so within ten launches is taken by `ReducedSpace` from the start, and
-    counted in `left`.
+    step that is not solved so (ten launches, or two that brought it no nearer) is taken by
+    `ReducedSpace` from its start, and counted in `left`.
 
     Parameters
     ----------
@@ -81,33 +79,37 @@ class TouchingSpace:
         self.space.apply_input(self._applied)
         user = space.applied[0]
         z = features.ahead(space.h)
-        p, G = self._linear(z, scheme.first(z), scheme.c)
-        taken = 0
+        taken, stalls, before = 0, 0, np.inf
         for _ in range(_LAUNCHES):
+            p, G = contact.affine(z, scheme.first(z), scheme.c)
             space.apply(user[0] + p, user[1] + G)
             after, result = space.step(state)
             taken += result.iterations
             if not result.converged:
                 break
-            if self._agree(after, p, G, scheme.c):
+            off, allowed = self._off(after, p, G, scheme.c)
+            if off <= allowed:
                 return after, replace(result, iterations=taken)
-            p, G = self._linear(after.z, after.dz, scheme.c)
+            # Friction that turns round within the step can make whole steps go to and fro: only a
+            # line search ends that, and `ReducedSpace` has one.
+            stalls += off > 0.5 * before
+            if stalls == 2:
+                break
+            z, before = after.z, off
         return self._leave(state, taken)
 
-    def _linear(self, z: np.ndarray, dz: np.ndarray, c: float) -> Affine:
-        return self.contact.affine(z, dz, c)
-
-    def _agree(self, after: State, p: np.ndarray, G: np.ndarray, c: float) -> bool:
-        """Whether contact is what the launch took it for, to the tolerance of the step."""
+    def _off(self, after: State, p: np.ndarray, G: np.ndarray, c: float) -> tuple[float, float]:
+        """How far contact is from what the launch took it for, as a part of g, and how far it may
+        be by the tolerance of the step."""
         contact = self.contact
         force = contact.force(after.z, after.dz)
         off = force - p - G @ after.z
         if not off.any():
-            return True
+            return 0.0, 0.0
         J = self.subspace.lanes(after.motion.x).J
-        allowed = self.space.spec.tolerance * np.linalg.norm(J.T @ force)
+        allowed = self.space.spec.tolerance * float(np.linalg.norm(J.T @ force))
         noise = contact.noise(after.z, after.dz, J, c)
-        return bool(np.linalg.norm(J.T @ off) <= max(allowed, noise))
+        return float(np.linalg.norm(J.T @ off)), max(allowed, noise)
 
     def _leave(self, state: State, taken: int) -> tuple[State, NewtonResult]:
         self.left += 1

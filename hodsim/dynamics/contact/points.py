@@ -12,7 +12,7 @@ from hodsim.errors import InputError
 from hodsim.fem import Body
 
 # Three points a triangle, of a third of its area each: exact for pressures that are linear there.
-# Vertices would do too, but a vertex of an edge stands for the area of both faces, and a block would
+# Vertices would do too, but one of an edge stands for the area of both its faces, and a block would
 # stand on its rim.
 _WEIGHTS = np.full((3, 3), 1.0 / 6.0) + 0.5 * np.eye(3)
 

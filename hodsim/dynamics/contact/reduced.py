@@ -1,4 +1,4 @@
-"""Contact in the features z of a subspace, u = B z: a sample of the surface stands for all of it."""
+"""Contact in the features z of a subspace, u = B z: a sample of the surface stands for all."""
 
 from __future__ import annotations
 
@@ -57,11 +57,9 @@ class ReducedContact:
         law, rows, x, v = self._touching(z, dz)
         return np.asarray(rows.T @ law.force(x, v).ravel())
 
-    def stiffness(
-        self, z: np.ndarray, dz: np.ndarray, J: np.ndarray, dJ: np.ndarray
-    ) -> np.ndarray:
-        """Minus J^T times the derivative of `force` along columns J of z and dJ of its rate, (r, r);
-        both (w, r)."""
+    def stiffness(self, z: np.ndarray, dz: np.ndarray, J: np.ndarray, dJ: np.ndarray) -> np.ndarray:
+        """Minus J^T times the derivative of `force` along columns J of z and dJ of its rate, (w, r)
+        each; (r, r)."""
         law, rows, x, v = self._touching(z, dz)
         t = law.tangent(x, v)
         k, r = len(x), J.shape[1]
@@ -70,8 +68,8 @@ class ReducedContact:
         return -np.tensordot(moved[t.points], pushed, ((0, 1), (0, 1)))
 
     def affine(self, z: np.ndarray, dz: np.ndarray, c: float) -> tuple[np.ndarray, np.ndarray]:
-        """(p, G), p (w,) and G (w, w): p + G y is `force` to first order at features y near z, where
-        rates change by c (y - z)."""
+        """(p, G), p (w,) and G (w, w): p + G y is `force` to first order at features y near z,
+        where rates change by c (y - z)."""
         law, rows, x, v = self._touching(z, dz)
         t = law.tangent(x, v)
         w = self.basis.shape[1]

@@ -97,7 +97,11 @@ def _radial(d: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return n, H
 
 
-_SOLIDS = {"half_space": HalfSpace, "sphere": Ball, "box": Box}
+_SOLIDS: dict[str, type[HalfSpace] | type[Ball] | type[Box]] = {
+    "half_space": HalfSpace,
+    "sphere": Ball,
+    "box": Box,
+}
 
 
 def solid_of(shape: Shape) -> Solid:

@@ -1,4 +1,4 @@
-"""Shapes against points set at known distances; forces and their derivatives against differences."""
+"""Shapes against points set at known distances; forces and derivatives against differences."""
 
 from __future__ import annotations
 

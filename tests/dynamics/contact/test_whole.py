@@ -8,7 +8,7 @@ import pytest
 
 from hodsim import beam
 from hodsim.dynamics import FullSpace, Trajectory, simulate
-from hodsim.dynamics.contact import Contact, surface_points
+from hodsim.dynamics.contact import Contact
 from hodsim.fem import Body, Loads, make_body, pardiso_available
 from hodsim.scene import Damping, Load, MaterialSpec, NewtonSpec, Obstacle, Shape
 
@@ -28,7 +28,9 @@ def _block(
     )
 
 
-def _floor(height: float, friction: float = 0.0, smoothing: float = 0.0, slip: float = 1e-3) -> Obstacle:
+def _floor(
+    height: float, friction: float = 0.0, smoothing: float = 0.0, slip: float = 1e-3
+) -> Obstacle:
     shape = Shape("half_space", point=(0.0, 0.0, height), normal=(0.0, 0.0, 1.0))
     return Obstacle(shape, STIFFNESS, friction, smoothing, slip)
 
@@ -102,8 +104,10 @@ def test_forces_come_of_the_potential_and_the_matrix_of_the_forces() -> None:
         Obstacle(Shape("box", center=(0.35, 0.1, 0), size=(0.2, 0.2, 0.5)), 1e5, 0.2, name="box"),
     )
     contact = Contact(body, obstacles)
-    level = Contact(body, tuple(Obstacle(o.shape, o.stiffness, 0.0, o.smoothing, name=o.name)
-                                for o in obstacles))
+    level = Contact(
+        body,
+        tuple(Obstacle(o.shape, o.stiffness, 0.0, o.smoothing, name=o.name) for o in obstacles),
+    )
     u, v = rng.normal(size=(2, body.n_dofs)) * [[1e-3], [2.0]]
     d = rng.normal(size=body.n_dofs)
     c = 40.0
@@ -201,9 +205,7 @@ def test_a_bounce_gains_no_energy() -> None:
     fall, floor, losses = MASS * G * 0.02, _floor(-0.12, 0.4, 5e-4), []
     for h in (4e-4, 2e-4, 1e-4):
         body = _block(damping=0.0, cells=(1, 1, 1))
-        space = FullSpace(
-            body, _gravity(body), h, newton_spec=NewtonSpec(1e-9), obstacles=(floor,)
-        )
+        space = FullSpace(body, _gravity(body), h, newton_spec=NewtonSpec(1e-9), obstacles=(floor,))
         motion = simulate(space, round(0.15 / h))
         weight = body.mass.diagonal() * np.tile([0.0, 0.0, G], body.mesh.n_vertices)
         stored = np.array([space.contact.energy(u) for u in motion.z])
