@@ -199,7 +199,7 @@ class _Step:
         elastic = space.elastic.force(at.z)
         forces = [space.mass @ ddz, space.damping @ dz, elastic, -(self.p + self.G @ at.z)]
         if space.contact is not None:
-            forces.append(-space.contact.force(at.z, dz))
+            forces.append(-space.contact.at(at.z, dz).force)
         return np.stack(forces)
 
     def _at(self, q: np.ndarray) -> tuple[FeatureLanes, np.ndarray]:
@@ -214,7 +214,7 @@ class _Step:
         at, _ = self._at(q)
         noise, contact = self.space.elastic.noise(at.z, at.J), self.space.contact
         if contact is not None:
-            noise += contact.noise(at.z, self._kinematics(at, q)[0], at.J, self.q_rates.c)
+            noise += contact.at(at.z, self._kinematics(at, q)[0]).noise(at.J, self.q_rates.c)
         return noise
 
     def residual(self, q: np.ndarray) -> tuple[np.ndarray, float]:
@@ -264,7 +264,7 @@ class _Step:
         A = J.T @ (space.mass @ ddz + space.damping @ dz - self.G @ J)
         A += space.elastic.stiffness(at.z, J)
         if space.contact is not None:
-            A += space.contact.stiffness(at.z, self._kinematics(at, q)[0], J, dz)
+            A += space.contact.at(at.z, self._kinematics(at, q)[0]).stiffness(J, dz)
         if terms.second:
             assert at.H is not None
             A += at.H @ forces.sum(axis=0)

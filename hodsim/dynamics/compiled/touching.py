@@ -51,7 +51,7 @@ class TouchingSpace:
         self.contact = ReducedContact(space.body, obstacles, space.subspace.basis, contact_points)
         self.left, self._make = 0, reference
         self._reference: ReducedSpace | None = None
-        self._applied = Applied()
+        self.apply_input(Applied())
 
     @property
     def h(self) -> float:
@@ -63,8 +63,8 @@ class TouchingSpace:
 
     def apply_input(self, applied: Applied) -> None:
         """From the next step on, what a user applies besides the scene's loads."""
-        self.space.apply_input(applied)  # refuses what cannot be
-        self._applied = applied
+        self.space.apply_input(applied)
+        self._applied, self._user = applied, self.space.applied[0]
 
     def copy_applied(self, other: TouchingSpace) -> None:
         """Apply to another space what is applied to this one."""
@@ -76,40 +76,33 @@ class TouchingSpace:
         space, contact = self.space, self.contact
         features = state.features or Motion(state.z, state.dz)
         scheme = rates(space.integrator, features, space.h)
-        self.space.apply_input(self._applied)
-        user = space.applied[0]
         z = features.ahead(space.h)
+        touch = contact.at(z, scheme.first(z))
         taken, stalls, before = 0, 0, np.inf
         for _ in range(_LAUNCHES):
-            p, G = contact.affine(z, scheme.first(z), scheme.c)
-            space.apply(user[0] + p, user[1] + G)
+            p, G = touch.affine(scheme.c)
+            space.apply(self._user[0] + p, self._user[1] + G)
             after, result = space.step(state)
             taken += result.iterations
             if not result.converged:
                 break
-            off, allowed = self._off(after, p, G, scheme.c)
-            if off <= allowed:
+            touch = contact.at(after.z, after.dz)
+            # How far contact is from what the launch took it for.
+            off = touch.force - p - G @ after.z
+            if not off.any():
+                return after, replace(result, iterations=taken)
+            J = space.tangent()
+            size = float(np.linalg.norm(J.T @ off))
+            allowed = space.spec.tolerance * float(np.linalg.norm(J.T @ touch.force))
+            if size <= max(allowed, touch.noise(J, scheme.c)):
                 return after, replace(result, iterations=taken)
             # Friction that turns round within the step can make whole steps go to and fro: only a
             # line search ends that, and `ReducedSpace` has one.
-            stalls += off > 0.5 * before
+            stalls += size > 0.5 * before
             if stalls == 2:
                 break
-            z, before = after.z, off
+            before = size
         return self._leave(state, taken)
-
-    def _off(self, after: State, p: np.ndarray, G: np.ndarray, c: float) -> tuple[float, float]:
-        """How far contact is from what the launch took it for, as a part of g, and how far it may
-        be by the tolerance of the step."""
-        contact = self.contact
-        force = contact.force(after.z, after.dz)
-        off = force - p - G @ after.z
-        if not off.any():
-            return 0.0, 0.0
-        J = self.subspace.lanes(after.motion.x).J
-        allowed = self.space.spec.tolerance * float(np.linalg.norm(J.T @ force))
-        noise = contact.noise(after.z, after.dz, J, c)
-        return float(np.linalg.norm(J.T @ off)), max(allowed, noise)
 
     def _leave(self, state: State, taken: int) -> tuple[State, NewtonResult]:
         self.left += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hodsim.dynamics.contact.law import Law, Tangent
 from hodsim.dynamics.contact.points import SurfacePoints, surface_points
-from hodsim.dynamics.contact.reduced import SAMPLE, ReducedContact
+from hodsim.dynamics.contact.reduced import SAMPLE, ReducedContact, Touch
 from hodsim.dynamics.contact.solids import Solid, solid_of
 from hodsim.dynamics.contact.whole import Contact
 
@@ -16,6 +16,7 @@ __all__ = [
     "Solid",
     "SurfacePoints",
     "Tangent",
+    "Touch",
     "solid_of",
     "surface_points",
 ]

@@ -121,6 +121,17 @@ def test_the_compiled_step_takes_the_readable_ones_on_a_curved_manifold(
     assert one.left <= 4
 
 
+def test_a_compiled_step_knows_the_tangent_where_it_ended(body: Body) -> None:
+    for subspace in (_network(body), Linear(_modes(body, 4))):
+        space = CompiledSpace(body, Loads(body, LOADS), subspace, None, H, newton_spec=NEWTON)
+        state = space.start()
+        for _ in range(8):
+            state, result = space.step(state)
+        assert result.iterations
+        wanted = subspace.lanes(state.motion.x).J
+        np.testing.assert_allclose(space.tangent(), wanted, atol=1e-12)
+
+
 def test_away_from_obstacles_a_touching_space_is_the_compiled_one(body: Body) -> None:
     subspace = _network(body)
     far = tuple(
@@ -184,13 +195,13 @@ def test_a_linear_force_is_a_tangent(body: Body) -> None:
     z = np.tile([0.02, 0.0, -0.22], body.n_dofs // 3) + 1e-3 * rng.normal(size=body.n_dofs)
     dz, c = rng.normal(size=body.n_dofs), 70.0
     assert contact.depth(z).max() > 0.01
-    p, G = contact.affine(z, dz, c)
-    np.testing.assert_allclose(p + G @ z, contact.force(z, dz), atol=1e-9)
+    p, G = contact.at(z, dz).affine(c)
+    np.testing.assert_allclose(p + G @ z, contact.at(z, dz).force, atol=1e-9)
     d = 1e-2 * rng.normal(size=body.n_dofs)
     off = []
     for h in (4e-3, 2e-3, 1e-3):
         y = z + h * d
-        off.append(np.linalg.norm(contact.force(y, dz + c * (y - z)) - p - G @ y))
+        off.append(np.linalg.norm(contact.at(y, dz + c * (y - z)).force - p - G @ y))
     orders = oracles.observed_orders(off)
     print(off, orders)
     assert orders == pytest.approx(2.0, abs=0.25)
@@ -207,7 +218,7 @@ def test_all_points_give_the_full_spaces_forces(body: Body) -> None:
     u, v = reduced_of(B, z, dz, y), reduced_of(B, z, dz, dy)
     wanted = np.column_stack([B, z, dz]).T @ full.force(u, v)
     assert np.abs(wanted).max() > 1.0
-    np.testing.assert_allclose(reduced.force(y, dy), wanted, rtol=1e-9)
+    np.testing.assert_allclose(reduced.at(y, dy).force, wanted, rtol=1e-9)
     assert reduced.energy(y) == pytest.approx(full.energy(u))
 
 
@@ -233,7 +244,7 @@ def test_a_sample_stands_for_the_whole_surface() -> None:
         B = np.eye(body.n_dofs)
         down, still = np.tile([0.0, 0.0, 0.0], mesh.n_vertices), np.zeros(body.n_dofs)
         pull = [
-            ReducedContact(body, ball, B, k).force(down, still).reshape(-1, 3).sum(axis=0)
+            ReducedContact(body, ball, B, k).at(down, still).force.reshape(-1, 3).sum(axis=0)
             for k in (count, None)
         ]
         errors.append(np.linalg.norm(pull[0] - pull[1]) / np.linalg.norm(pull[1]))
