@@ -30,7 +30,7 @@ def surface_of(obstacle: Obstacle, low: np.ndarray, high: np.ndarray) -> Surface
     """
     shape = obstacle.shape
     if shape.kind == "half_space":
-        return _plane(shape, (low + high) / 2.0, 0.8 * float(np.linalg.norm(high - low)))
+        return _plane(shape, (low + high) / 2.0, 1.2 * float(np.linalg.norm(high - low)))
     directions, triangles = _sphere()
     if shape.kind == "sphere":
         assert shape.radius is not None

@@ -41,6 +41,9 @@ class Renderer:
         self.height = max(round(width * min(max(tall / wide, 0.5), 1.2) / 2) * 2, _LEAST_HEIGHT)
         self.metre = (1 - 2 * _SPARE) * min(width / wide, self.height / tall)
         self._middle, self._depth = (low + high) / 2, float(high[2] - low[2]) + 1e-6
+        for obstacle in shot.obstacles:  # they may reach far beyond what is drawn of them
+            away = np.abs((obstacle.vertices @ shot.axes().T - self._middle)[:, 2]).max()
+            self._depth = max(self._depth, float(away))
         self._size = float(np.ptp(shot.vertices, axis=0).max())
         self._arrows: list[Any] = []
         self._shown = False

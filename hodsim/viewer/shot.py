@@ -53,7 +53,7 @@ class Shot:
     outline
         Whether the sharp edges of the first body are drawn over the others.
     obstacles
-        What stands in the bodies' way, the same for all; only what is near them is in the picture.
+        What stands in the bodies' way, the same for all; the picture shows what is near them.
     azimuth, elevation
         Where the eye is [degrees]: around z from x, and above the xy plane, below 90.
 
@@ -124,11 +124,8 @@ class Shot:
         low, high = (
             f(np.array([f(x, axis=0) for x in drawn if len(x)]), 0) for f in (np.min, np.max)
         )
-        room = 0.25 * float((high - low).max())
-        for obstacle in self.obstacles:
-            near = obstacle.vertices
-            near = near[((near > low - room) & (near < high + room)).all(axis=1)]
-            drawn.append(near)
+        room = 0.3 * float((high - low).max())
+        drawn += [np.clip(x.vertices, low - room, high + room) for x in self.obstacles]
         along = [points @ self.axes().T for points in drawn if len(points)]
         low = np.min([a.min(axis=0) for a in along], axis=0)
         return low, np.max([a.max(axis=0) for a in along], axis=0)
