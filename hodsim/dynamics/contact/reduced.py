@@ -13,8 +13,9 @@ from hodsim.dynamics.contact.points import surface_points
 from hodsim.fem import Body
 from hodsim.scene import Obstacle
 
-# Points of the surface in a reduced space, unless told otherwise.
-SAMPLE: Final = 600
+# Points of the surface in a reduced space, unless told otherwise: all of those of a small body. On
+# the shipped beam, which has 1608, a tip pressed onto a ball is off by 1 % with 600, 4 % with 300.
+SAMPLE: Final = 2000
 
 
 class ReducedContact:
