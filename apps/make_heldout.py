@@ -186,7 +186,14 @@ def judge(scene: Scene, body: Body, loads: tuple[Load, ...], shape: Shape) -> st
     """What the full-space motion reaches, or None where that is too little."""
     time = scene.time
     after = time.steps - max(load.times[-1] for load in loads) / time.step
-    full = FullSpace(body, Loads(body, loads), time.step, time.integrator, scene.newton)
+    full = FullSpace(
+        body,
+        Loads(body, loads),
+        time.step,
+        time.integrator,
+        scene.newton,
+        obstacles=scene.obstacles,
+    )
     motion = simulate(full, time.steps, on_failure="stop")
     tip = tip_vertices(body)
     u = motion.displacements(dofs_of(body.free_vertices, tip))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hodsim.viewer.bodies import MAP
+from hodsim.viewer.obstacles import GREY
 from hodsim.viewer.shot import Shot
 from hodsim.viewer.trial import in_software
 
@@ -40,6 +41,9 @@ class Renderer:
         self.height = max(round(width * min(max(tall / wide, 0.5), 1.2) / 2) * 2, _LEAST_HEIGHT)
         self.metre = (1 - 2 * _SPARE) * min(width / wide, self.height / tall)
         self._middle, self._depth = (low + high) / 2, float(high[2] - low[2]) + 1e-6
+        for obstacle in shot.obstacles:  # they may reach far beyond what is drawn of them
+            away = np.abs((obstacle.vertices @ shot.axes().T - self._middle)[:, 2]).max()
+            self._depth = max(self._depth, float(away))
         self._size = float(np.ptp(shot.vertices, axis=0).max())
         self._arrows: list[Any] = []
         self._shown = False
@@ -68,6 +72,10 @@ class Renderer:
             diffuse=0.45,
             specular=0.0,
         )
+        for obstacle in shot.obstacles:
+            faces = np.insert(obstacle.triangles, 0, 3, axis=1).ravel()
+            solid = pyvista.PolyData(obstacle.vertices, faces)
+            add(solid, color=GREY, ambient=0.5, diffuse=0.5, specular=0.0, opacity=0.6)
         edges = sharp_edges(shot.vertices, shot.surface)
         self._own = self._lines(edges, "#202020", 2.0)
         self._outline = self._lines(edges, OUTLINE, 3.0)

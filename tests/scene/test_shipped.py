@@ -109,3 +109,15 @@ def test_new_bodies_move_far(name: str, kind: str) -> None:
 
 def _unseen(name: str) -> list[Path]:
     return sorted(p for kind in ("heldout", "other") for p in (FOLDERS[name] / kind).iterdir())
+
+
+def test_scenes_with_obstacles_are_those_said() -> None:
+    ball, drop = read_scene(SCENES / "ball.toml"), read_scene(SCENES / "drop.toml")
+    assert [o.name for o in ball.obstacles] == ["ball"]
+    assert [o.name for o in drop.obstacles] == ["slope", "floor"]
+    assert not drop.clamps
+    # The ball's body is the shipped model's, so that it can be used.
+    first = plain(read_scene(SCENES / "bend.toml"))
+    assert replace(plain(ball), obstacles=(), time=first.time) == first
+    body = body_of(drop)
+    assert body.n_dofs == 3 * body.mesh.n_vertices
