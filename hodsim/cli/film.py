@@ -200,6 +200,7 @@ def shot_of(
     from hodsim.fem import body_of
     from hodsim.viewer import Shot, Solid, body_title
     from hodsim.viewer.live.forces import LoadArrows
+    from hodsim.viewer.obstacles import surface_of
 
     body = body_of(p.scene)
     forces = LoadArrows(p.scene, body)
@@ -222,6 +223,7 @@ def shot_of(
                 arrows=tuple(a.reshape(-1, 2, 3) for a in arrows),
             )
         )
+    ends = p.mesh.vertices.min(axis=0), p.mesh.vertices.max(axis=0)
     top = None
     if colour == "stress":
         top = float(np.percentile([solid.values for solid in solids], _STRESS_SHARE))
@@ -234,6 +236,7 @@ def shot_of(
         colour=COLOURS[colour],
         top=top,
         outline=labels[0] == FULL.label,
+        obstacles=tuple(surface_of(x, *ends) for x in p.scene.obstacles),
         **view,
     )
 

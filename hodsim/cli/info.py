@@ -77,6 +77,7 @@ def _scene(scene: Scene) -> dict[str, Any]:
         "material": asdict(scene.material),
         "damping": asdict(scene.damping),
         "loads": [load.kind for load in scene.loads],
+        "obstacles": [obstacle.shape.kind for obstacle in scene.obstacles],
         "random loads": [load.kind for load in scene.sampling],
         "time": asdict(scene.time),
         "model": None if scene.model is None else str(scene.model),

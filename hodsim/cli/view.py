@@ -17,7 +17,7 @@ from hodsim.files import data_dir
 if TYPE_CHECKING:
     from hodsim.session import Session
 
-SHIPPED = ("beam", "bend", "twist", "swing")
+SHIPPED = ("beam", "bend", "twist", "swing", "ball")
 _QUICK, _PICTURE = 5.0, 3.0  # seconds
 
 

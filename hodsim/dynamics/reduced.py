@@ -1,7 +1,8 @@
 """The reduced integrator, in the words of its formulas (METHOD section 3; paper Eq. 12).
 
-u = B z(q). The residual lives in the w features, R = M_w z'' + C_w z' + B^T f_int(B z) - f_w, with
-M_w = B^T M B computed once; virtual work on the manifold is g(q) = J^T R = 0, J = dz/dq.
+u = B z(q). The residual lives in the w features, R = M_w z'' + C_w z' + B^T f_int(B z) - f_w with
+M_w = B^T M B computed once (and - B^T f_contact, where there are obstacles); virtual work on the
+manifold is g(q) = J^T R = 0, J = dz/dq.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import scipy.linalg
 
 from hodsim.cubature import Cubature, Elasticity, Sampled, WholeMesh
 from hodsim.dynamics.applied import Applied, gravity_columns
+from hodsim.dynamics.contact import SAMPLE, ReducedContact
 from hodsim.dynamics.newton import NewtonResult, newton
 from hodsim.dynamics.schemes import Motion, rates
 from hodsim.dynamics.trajectory import State
 from hodsim.errors import InputError
 from hodsim.fem import Body, Loads
-from hodsim.scene import NewtonSpec
+from hodsim.scene import NewtonSpec, Obstacle
 from hodsim.subspaces import FeatureLanes, Subspace
 
 FORMULATIONS: Final = ("incremental", "lagrangian")
@@ -68,6 +70,8 @@ class ReducedSpace:
     cubature
         A few tets that stand for the elasticity of all, fitted for this subspace; all unless given.
         Raises `InputError` for one of another mesh or subspace.
+    obstacles, contact_points
+        What stands in the body's way, and how many points of the surface meet it (None: all).
     """
 
     def __init__(
@@ -81,6 +85,8 @@ class ReducedSpace:
         terms: Terms | None = None,
         newton_spec: NewtonSpec | None = None,
         cubature: Cubature | None = None,
+        obstacles: tuple[Obstacle, ...] = (),
+        contact_points: int | None = SAMPLE,
     ) -> None:
         if formulation not in FORMULATIONS:
             raise InputError(
@@ -103,6 +109,9 @@ class ReducedSpace:
         if cubature is not None:
             cubature.check(body, subspace)
             self.elastic = Sampled(body, B, cubature)
+        self.contact: ReducedContact | None = None
+        if obstacles:
+            self.contact = ReducedContact(body, obstacles, B, contact_points)
         self.applied: tuple[np.ndarray, np.ndarray] | None = None
         self._gravity: np.ndarray | None = None
 
@@ -183,11 +192,15 @@ class _Step:
         return self.space.subspace.lanes(q, self.q_rates.first(q), order)
 
     def _forces(self, at: FeatureLanes, q: np.ndarray) -> np.ndarray:
-        """The forces that balance in R, (4, w): inertia, damping, elasticity, loads."""
+        """The forces that balance in R, (4, w) or (5, w): inertia, damping, elasticity, loads, and
+        contact."""
         space = self.space
         dz, ddz = self._kinematics(at, q)
         elastic = space.elastic.force(at.z)
-        return np.stack([space.mass @ ddz, space.damping @ dz, elastic, -(self.p + self.G @ at.z)])
+        forces = [space.mass @ ddz, space.damping @ dz, elastic, -(self.p + self.G @ at.z)]
+        if space.contact is not None:
+            forces.append(-space.contact.at(at.z, dz).force)
+        return np.stack(forces)
 
     def _at(self, q: np.ndarray) -> tuple[FeatureLanes, np.ndarray]:
         """Lanes and forces at q; the last q's are kept, for the matrix and the end of the step."""
@@ -197,9 +210,12 @@ class _Step:
         return self._seen[1:]
 
     def rounding(self, q: np.ndarray) -> float:
-        """|g| that rounding of the internal force alone can make."""
+        """|g| that rounding of the internal force and of contact alone can make."""
         at, _ = self._at(q)
-        return self.space.elastic.noise(at.z, at.J)
+        noise, contact = self.space.elastic.noise(at.z, at.J), self.space.contact
+        if contact is not None:
+            noise += contact.at(at.z, self._kinematics(at, q)[0]).noise(at.J, self.q_rates.c)
+        return noise
 
     def residual(self, q: np.ndarray) -> tuple[np.ndarray, float]:
         at, forces = self._at(q)
@@ -228,6 +244,7 @@ class _Step:
         Column i is D^2 z[e_i, .]^T R + J^T (M_w dz''_i + C_w dz'_i + K_w J e_i), where
         dz''_i = c^2 J e_i + D^2 z[q'', e_i] + D^3 z[q', q', e_i] + 2c D^2 z[q', e_i] and
         dz'_i = c J e_i + D^2 z[q', e_i] (the first term alone in the incremental form).
+        Contact adds minus J^T times its derivatives by z along J e_i and by z' along dz'_i.
         """
         space = self.space
         at, forces = self._at(q)
@@ -246,6 +263,8 @@ class _Step:
             ddz = ddz + at.vve.T
         A = J.T @ (space.mass @ ddz + space.damping @ dz - self.G @ J)
         A += space.elastic.stiffness(at.z, J)
+        if space.contact is not None:
+            A += space.contact.at(at.z, self._kinematics(at, q)[0]).stiffness(J, dz)
         if terms.second:
             assert at.H is not None
             A += at.H @ forces.sum(axis=0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hodsim.cubature import Cubature
-from hodsim.dynamics.compiled import CompiledSpace
+from hodsim.dynamics.compiled import CompiledSpace, TouchingSpace
 from hodsim.dynamics.full import FullSpace
 from hodsim.dynamics.reduced import ReducedSpace
 from hodsim.dynamics.spec import Spec
@@ -44,7 +44,7 @@ def setup_of(
     cubatures: Mapping[str, Cubature] | None = None,
     solver: str = "auto",
 ) -> Setup:
-    """The integrator of one spec for a scene's loads on its body.
+    """The integrator of one spec for a scene's loads on its body, among the scene's obstacles.
 
     The model is taken to be for this body: see `Model.check`. A step in a subspace that does not
     converge is taken in parts. Raises `InputError` for a rank that the model does not have, or none
@@ -54,7 +54,9 @@ def setup_of(
     if spec.kind == "full":
 
         def whole(step: float) -> FullSpace:
-            return FullSpace(body, loads, step, time.integrator, scene.newton, solver)
+            return FullSpace(
+                body, loads, step, time.integrator, scene.newton, solver, scene.obstacles
+            )
 
         full = Substepping(whole, time.step)
         name = full.whole.factorization.name
@@ -67,10 +69,7 @@ def setup_of(
     subspace = model.subspace(spec.kind, spec.rank)
     cubature = (cubatures or {}).get(f"{spec.kind}-{subspace.rank}")
 
-    def compiled(step: float) -> CompiledSpace:
-        return CompiledSpace(body, loads, subspace, cubature, step, time.integrator, scene.newton)
-
-    def reference(step: float) -> ReducedSpace:
+    def reference(step: float, sampled: Cubature | None = None) -> ReducedSpace:
         return ReducedSpace(
             body,
             loads,
@@ -80,11 +79,19 @@ def setup_of(
             spec.formulation,
             spec.terms,
             scene.newton,
+            sampled,
+            scene.obstacles,
         )
+
+    def compiled(step: float) -> CompiledSpace | TouchingSpace:
+        space = CompiledSpace(body, loads, subspace, cubature, step, time.integrator, scene.newton)
+        if not scene.obstacles:
+            return space
+        return TouchingSpace(space, scene.obstacles, lambda: reference(step, cubature))
 
     if not spec.compiled:
         stepped = Substepping(reference, time.step)
         return Setup(stepped, subspace, "reference", body.mesh.n_tets, "dense")
     tets = body.mesh.n_tets if cubature is None else len(cubature.tets)
-    launched = Substepping(compiled, time.step)
+    launched: Substepping[Any] = Substepping(compiled, time.step)
     return Setup(launched, subspace, "compiled", tets, "dense")

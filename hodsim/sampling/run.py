@@ -19,7 +19,7 @@ from hodsim.dynamics import FullSpace, simulate
 from hodsim.errors import InputError
 from hodsim.fem import Body, Loads, body_of
 from hodsim.sampling.draw import draw_loads
-from hodsim.scene import Scene, load_to_dict
+from hodsim.scene import Scene, load_to_dict, obstacle_to_dict
 from hodsim.snapshots import Store, origin_of
 
 
@@ -118,7 +118,9 @@ def _kept(job: Job, store: Store) -> bool:
         "loads": json.loads(json.dumps([load_to_dict(load) for load in loads])),
         "step": time.step,
         "integrator": time.integrator,
+        "obstacles": [obstacle_to_dict(obstacle) for obstacle in job.scene.obstacles],
     }
+    told = {"obstacles": [], **told}  # written where there are some
     differ = [k for k, v in wanted.items() if told.get(k) != v]
     if told.get("complete") and told["poses"] != time.steps + 1:
         differ.append("steps")
@@ -166,7 +168,14 @@ def _make(job: Job, store: Store) -> bool:
     body = _bodies[scene]
     loads = draw_loads(scene, np.random.default_rng(job.seed))
     time = scene.time
-    full = FullSpace(body, Loads(body, loads), time.step, time.integrator, scene.newton)
+    full = FullSpace(
+        body,
+        Loads(body, loads),
+        time.step,
+        time.integrator,
+        scene.newton,
+        obstacles=scene.obstacles,
+    )
     motion = simulate(full, time.steps, on_failure="stop")
     store.write(
         job.name,
@@ -176,6 +185,7 @@ def _make(job: Job, store: Store) -> bool:
         seed=job.seed,
         step=time.step,
         integrator=time.integrator,
+        obstacles=scene.obstacles,
         complete=motion.converged,
     )
     return motion.converged

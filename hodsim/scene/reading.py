@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from hodsim.errors import InputError
 from hodsim.scene.checks import flag, nearest, text
 from hodsim.scene.loads import Direction, Load, RandomLoad
+from hodsim.scene.obstacles import SHAPES, Obstacle, Shape
 from hodsim.scene.regions import Region
 from hodsim.scene.scene import (
     BeamSpec,
@@ -34,6 +35,7 @@ _TABLES = {
     "damping": False,
     "clamp": False,
     "load": False,
+    "obstacle": False,
     "time": True,
     "newton": False,
     "subspace": False,
@@ -87,6 +89,7 @@ def _scene(data: Table, path: Path) -> Scene:
         damping=_build(Damping, data.get("damping", {}), "damping"),
         clamps=_each(data, "clamp", _region),
         loads=_each(data, "load", _load),
+        obstacles=_obstacles(data),
         time=_build(TimeSpec, data["time"], "time"),
         newton=_build(NewtonSpec, data.get("newton", {}), "newton"),
         sampling=_each(data, "sampling", _random_load),
@@ -106,6 +109,23 @@ def _mesh(table: Any, folder: Path) -> MeshSpec:
 
 def _load(table: Any, where: str) -> Load:
     return _build(Load, table, where, region=_region)
+
+
+def _obstacles(data: Table) -> tuple[Obstacle, ...]:
+    """Those without a name are called by their number."""
+    made = _each(data, "obstacle", lambda table, at: _build(Obstacle, table, at, shape=_shape))
+    given = data.get("obstacle", [])
+    return tuple(
+        obstacle if "name" in table else dataclasses.replace(obstacle, name=f"obstacle-{k}")
+        for k, (obstacle, table) in enumerate(zip(made, given, strict=True))
+    )
+
+
+def _shape(table: Any, where: str) -> Shape:
+    kind = _only_key(table, where, SHAPES)
+    known = [f.name for f in dataclasses.fields(Shape) if f.name != "kind"]
+    _check_keys(table[kind], f"{where}.{kind}", known)
+    return _within(f"{where}.{kind}", lambda: Shape(kind, **table[kind]))
 
 
 def _random_load(table: Any, where: str) -> RandomLoad:

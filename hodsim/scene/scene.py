@@ -9,6 +9,7 @@ from typing import Any
 from hodsim.errors import InputError
 from hodsim.scene.checks import choice, instance, instances, number, numbers, text, whole
 from hodsim.scene.loads import Load, RandomLoad
+from hodsim.scene.obstacles import Obstacle, check_names
 from hodsim.scene.regions import Region
 
 LAWS = ("stvk", "neo-hookean", "corotational")
@@ -139,6 +140,8 @@ class Scene:
         Every vertex in any of these regions is fixed.
     loads
         The loads of the simulation.
+    obstacles
+        What stands in the body's way.
     model
         Folder of a trained model, or None.
     sampling
@@ -147,7 +150,7 @@ class Scene:
     Raises
     ------
     InputError
-        A part of the wrong kind, or a body with neither clamps nor mass.
+        A part of the wrong kind, two obstacles of one name, or a body with neither clamps nor mass.
     """
 
     name: str
@@ -158,6 +161,7 @@ class Scene:
     damping: Damping = field(default_factory=Damping)
     clamps: tuple[Region, ...] = ()
     loads: tuple[Load, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
     newton: NewtonSpec = field(default_factory=NewtonSpec)
     model: Path | None = None
     sampling: tuple[RandomLoad, ...] = ()
@@ -179,10 +183,12 @@ class Scene:
             self,
             clamps=instances(self.clamps, "clamp", Region),
             loads=instances(self.loads, "load", Load),
+            obstacles=instances(self.obstacles, "obstacle", Obstacle),
             sampling=instances(self.sampling, "sampling", RandomLoad),
             model=None if self.model is None else _path(self.model, "subspace.model"),
             path=None if self.path is None else _path(self.path, "path"),
         )
+        check_names(self.obstacles)
         if self.material.density == 0.0 and not self.clamps:
             raise InputError(
                 "material.density: expected above 0 kg/m^3 for a body with nothing clamped, "

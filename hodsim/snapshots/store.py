@@ -20,7 +20,7 @@ import numpy as np
 from hodsim.errors import InputError
 from hodsim.fem import Body
 from hodsim.files import atomic
-from hodsim.scene import Load, load_to_dict
+from hodsim.scene import Load, Obstacle, load_to_dict, obstacle_to_dict
 
 _FORMAT = 1
 
@@ -98,6 +98,7 @@ class Store:
         step: float,
         integrator: str,
         complete: bool,
+        obstacles: Sequence[Obstacle] = (),
     ) -> None:
         """Store the poses u [m] (n_poses, n_dofs) of one trajectory, in float32."""
         told = {
@@ -109,6 +110,8 @@ class Store:
             "integrator": integrator,
             "complete": complete,
         }
+        if obstacles:
+            told["obstacles"] = [obstacle_to_dict(obstacle) for obstacle in obstacles]
         with atomic(self.path(name)) as path, h5py.File(path, "w") as file:
             file.create_dataset("displacement", data=u.astype(np.float32))
             file["displacement"].attrs["unit"] = "m"

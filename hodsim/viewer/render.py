@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hodsim.viewer.bodies import MAP
+from hodsim.viewer.obstacles import GREY
 from hodsim.viewer.shot import Shot
 from hodsim.viewer.trial import in_software
 
@@ -68,6 +69,10 @@ class Renderer:
             diffuse=0.45,
             specular=0.0,
         )
+        for obstacle in shot.obstacles:
+            faces = np.insert(obstacle.triangles, 0, 3, axis=1).ravel()
+            solid = pyvista.PolyData(obstacle.vertices, faces)
+            add(solid, color=GREY, ambient=0.5, diffuse=0.5, specular=0.0, opacity=0.6)
         edges = sharp_edges(shot.vertices, shot.surface)
         self._own = self._lines(edges, "#202020", 2.0)
         self._outline = self._lines(edges, OUTLINE, 3.0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hodsim.errors import InputError
+from hodsim.viewer.obstacles import Surface
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Shot:
         end is 0.
     outline
         Whether the sharp edges of the first body are drawn over the others.
+    obstacles
+        What stands in the bodies' way, the same for all; only what is near them is in the picture.
     azimuth, elevation
         Where the eye is [degrees]: around z from x, and above the xy plane, below 90.
 
@@ -70,6 +73,7 @@ class Shot:
     outline: bool = True
     azimuth: float = -68.0
     elevation: float = 28.0
+    obstacles: tuple[Surface, ...] = ()
 
     def __post_init__(self) -> None:
         k, n = len(self.times), len(self.vertices)
@@ -117,6 +121,14 @@ class Shot:
         for solid in self.solids:
             drawn += [solid.positions.reshape(-1, 3)]
             drawn += [arrows.reshape(-1, 3) for arrows in solid.arrows]
+        low, high = (
+            f(np.array([f(x, axis=0) for x in drawn if len(x)]), 0) for f in (np.min, np.max)
+        )
+        room = 0.25 * float((high - low).max())
+        for obstacle in self.obstacles:
+            near = obstacle.vertices
+            near = near[((near > low - room) & (near < high + room)).all(axis=1)]
+            drawn.append(near)
         along = [points @ self.axes().T for points in drawn if len(points)]
         low = np.min([a.min(axis=0) for a in along], axis=0)
         return low, np.max([a.max(axis=0) for a in along], axis=0)

@@ -19,9 +19,11 @@ from hodsim.scene import (
     MaterialSpec,
     MeshSpec,
     NewtonSpec,
+    Obstacle,
     RandomLoad,
     Region,
     Scene,
+    Shape,
     TimeSpec,
 )
 from hodsim.snapshots import Store, origin_of
@@ -38,6 +40,11 @@ BEND = Scene(
     sampling=(FORCE,),
 )
 SWING = replace(BEND, name="swing", sampling=(replace(FORCE, kind="gravity", region=None),))
+
+WALLS = tuple(
+    Obstacle(Shape("half_space", point=(0, 0, -0.1 * up), normal=(0, 0, up)), 1e6, name=f"{up}")
+    for up in (1, -1)
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +98,7 @@ def test_a_stopped_run_goes_on_where_it_was(made: Store, tmp_path: Path) -> None
         (replace(BEND, time=TimeSpec(0.01, 6)), 3, "step"),
         (replace(BEND, time=TimeSpec(0.02, 6, "bdf2")), 3, "integrator"),
         (replace(BEND, time=TimeSpec(0.02, 7)), 3, "steps"),
+        (replace(BEND, obstacles=WALLS), 3, "obstacles"),
     ],
 )
 def test_what_another_run_left_is_not_taken_for_this_ones(
@@ -99,6 +107,18 @@ def test_what_another_run_left_is_not_taken_for_this_ones(
     store = _copy(made, tmp_path)
     with pytest.raises(InputError, match=rf"bend-0000\.h5: .* one of other .*{named}"):
         make_snapshots([scene], 2, seed, store)
+
+
+def test_obstacles_are_met_and_told_of(made: Store, tmp_path: Path) -> None:
+    store, scene = Store(tmp_path), replace(BEND, obstacles=WALLS)
+    assert make_snapshots([scene], 2, 3, store) == []
+    between, free = (np.abs(of.read(["bend-0001"]).u[:, 2::3]).max() for of in (store, made))
+    assert between < 0.5 * free
+    assert store.provenance("bend-0001")["obstacles"][0]["name"] == "1"
+    assert "obstacles" not in made.provenance("bend-0001")
+    make_snapshots([scene], 2, 3, store)  # its own are kept
+    with pytest.raises(InputError, match="obstacles"):
+        make_snapshots([BEND], 2, 3, store)
 
 
 def test_different_bodies_are_refused(made: Store, tmp_path: Path) -> None:

@@ -20,9 +20,12 @@ from hodsim.scene import (
     MaterialSpec,
     MeshSpec,
     NewtonSpec,
+    Obstacle,
     RandomLoad,
     Region,
+    Shape,
     TimeSpec,
+    obstacle_to_dict,
 )
 
 FULL = """
@@ -54,6 +57,19 @@ values = [[0, 0, -40], [0, 0, -40], [0, 0, 0]]
 kind = "gravity"
 times = [0]
 values = [[0, 0, -9.81]]
+[[obstacle]]
+name = "floor"
+shape = { half_space = { point = [0, 0, -1], normal = [0, 0, 2] } }
+stiffness = 1e6
+friction = 0.3
+smoothing = 1e-3
+slip = 0.01
+[[obstacle]]
+shape = { sphere = { center = [1, 0, 0], radius = 0.5 } }
+stiffness = 1e5
+[[obstacle]]
+shape = { box = { center = [1, 0, 0], size = [1, 2, 3], turn = [0, 0, 45], rounding = 0.2 } }
+stiffness = 1e5
 [time]
 step = 0.02
 steps = 150
@@ -90,6 +106,10 @@ SMALL: dict[str, Any] = {
     "load": [
         {"kind": "force", "region": {"vertices": [1]}, "times": [0.0, 1.0], "values": [[0] * 3] * 2}
     ],
+    "obstacle": [
+        {"shape": {"sphere": {"center": [0, 0, 0], "radius": 1.0}}, "stiffness": 1e5},
+        {"shape": {"box": {"center": [0, 0, 0], "size": [1.0, 2.0, 3.0]}}, "stiffness": 1e5},
+    ],
     "sampling": [
         {
             "kind": "force",
@@ -123,6 +143,28 @@ def test_every_key(tmp_path: Path) -> None:
             Load("force", (0.0, 0.6, 0.62), ((0, 0, -40), (0, 0, -40), (0, 0, 0)), tip),
             Load("gravity", (0.0,), ((0.0, 0.0, -9.81),)),
         ),
+        obstacles=(
+            Obstacle(
+                Shape("half_space", point=(0.0, 0.0, -1.0), normal=(0.0, 0.0, 2.0)),
+                stiffness=1e6,
+                friction=0.3,
+                smoothing=1e-3,
+                slip=0.01,
+                name="floor",
+            ),
+            Obstacle(Shape("sphere", center=(1.0, 0.0, 0.0), radius=0.5), 1e5, name="obstacle-1"),
+            Obstacle(
+                Shape(
+                    "box",
+                    center=(1.0, 0.0, 0.0),
+                    size=(1.0, 2.0, 3.0),
+                    turn=(0.0, 0.0, 45.0),
+                    rounding=0.2,
+                ),
+                1e5,
+                name="obstacle-2",
+            ),
+        ),
         time=TimeSpec(0.02, 150, "bdf2"),
         newton=NewtonSpec(1e-8, 12),
         model=tmp_path / "../trained_models/beam",
@@ -153,11 +195,22 @@ def test_every_key(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(scene)) == scene
 
 
+def test_obstacles_can_be_written_as_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "full.toml"
+    path.write_text(FULL)
+    obstacles = read_scene(path).obstacles
+    data = copy.deepcopy(SMALL) | {"obstacle": [obstacle_to_dict(o) for o in obstacles]}
+    assert read_scene(_write(tmp_path, data)).obstacles == obstacles
+
+
 def test_defaults(tmp_path: Path) -> None:
     scene = read_scene(_write(tmp_path, SMALL))
     assert (scene.name, scene.mass, scene.model) == ("scene", "lumped", None)
     assert scene.mesh.beam == BeamSpec((21, 2, 4), (1.0, 0.125, 0.25))
     assert scene.damping == Damping(0.0, 0.0)
+    ball, box = scene.obstacles
+    assert (ball.friction, ball.smoothing, ball.slip, ball.name) == (0, 0, 1e-3, "obstacle-0")
+    assert (box.shape.rounding, box.shape.turn) == (0.1, None)
     assert scene.newton == NewtonSpec(1e-6, 30)
     assert scene.time.integrator == "implicit-euler"
     drawn = scene.sampling[0]
@@ -248,6 +301,32 @@ BAD = [
     ("load.0.values", [[0, 0, 0], [0, NAN, 0]], "load[0].values[1][1]"),
     ("load.0.values", [[0, 0, 0], [0, -INF, 0]], "load[0].values[1][1]"),
     ("load.0.values", [0, 0], "load[0].values[0]: expected a list"),
+    ("obstacle", {}, "obstacle: expected [[obstacle]] tables"),
+    ("obstacle", [{}], "obstacle[0].shape: missing"),
+    ("obstacle.0.stiffness", DROP, "obstacle[0].stiffness: missing"),
+    ("obstacle.0.stiffness", 0, "obstacle[0].stiffness: expected a finite number > 0"),
+    ("obstacle.0.friction", -0.1, "obstacle[0].friction: expected a finite number >= 0"),
+    ("obstacle.0.smoothing", NAN, "obstacle[0].smoothing: expected a finite number >= 0"),
+    ("obstacle.0.slip", 0, "obstacle[0].slip: expected a finite number > 0"),
+    ("obstacle.0.name", "", "obstacle[0].name: expected some text"),
+    ("obstacle.0.name", "obstacle-1", "obstacle[1].name: expected one that no other has"),
+    ("obstacle.0.frictoin", 1, "did you mean 'friction'?"),
+    ("obstacle.0.shape", 3, "obstacle[0].shape: expected a table"),
+    ("obstacle.0.shape", {}, "obstacle[0].shape: expected exactly one of half_space, sphere, box"),
+    ("obstacle.0.shape", {"ball": {}}, "obstacle[0].shape.ball: unknown key"),
+    ("obstacle.0.shape.sphere", 3, "obstacle[0].shape.sphere: expected a table"),
+    ("obstacle.0.shape.sphere.radius", DROP, "obstacle[0].shape.sphere.radius: missing of a sph"),
+    ("obstacle.0.shape.sphere.radius", 0, "obstacle[0].shape.sphere.radius: expected a finite"),
+    ("obstacle.0.shape.sphere.size", [1, 1, 1], "obstacle[0].shape.sphere.size: not a part of a"),
+    ("obstacle.0.shape.sphere.centre", [0, 0, 0], "did you mean 'center'?"),
+    ("obstacle.1.shape.box.size", [1, 0, 1], "obstacle[1].shape.box.size[1]: expected a finite"),
+    ("obstacle.1.shape.box.rounding", 0.6, "obstacle[1].shape.box.rounding: expected a finite"),
+    ("obstacle.1.shape.box.turn", [1, INF, 0], "obstacle[1].shape.box.turn[1]"),
+    (
+        "obstacle.0.shape",
+        {"half_space": {"point": [0, 0, 0], "normal": [0, 0, 0]}},
+        "obstacle[0].shape.half_space.normal: expected a direction",
+    ),
     ("time.step", 0, "time.step"),
     ("time.steps", 0, "time.steps: expected a whole number >= 1"),
     ("time.steps", 10.5, "time.steps"),

@@ -26,6 +26,7 @@ from hodsim.viewer.live.picture import (
     Series,
     Slider,
 )
+from hodsim.viewer.obstacles import Surface
 
 LABELS = ("full", "pca-6", "hod-6")
 TITLES = {"full": "full space", "pca-6": "PCA-6", "hod-6": "HoD-6"}
@@ -48,6 +49,7 @@ class FakePresenter:
         self.bend = 0.2  # m, of the tip
         self.held: dict[str, tuple[str, int, np.ndarray]] = {}
         self.note = ""
+        self.obstacles: tuple[Surface, ...] = ()
         self.values = {"stiffness": 20.0, "gravity": 0.0, "damping mass": 0.5, "q1": 0.1}
         self.chosen = {"scene": "swing", "body 1": labels[0], "colour": "displacement [m]"}
         x = self.mesh.vertices
@@ -130,6 +132,7 @@ class FakePresenter:
             note=self.note,
             scale=0.5,
             scale_start=self.mesh.vertices.min(axis=0) - [0.0, 0.0, 0.15],
+            obstacles=self.obstacles,
         )
 
     def sliders(self) -> tuple[Slider, ...]:

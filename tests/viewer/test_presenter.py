@@ -21,7 +21,7 @@ from hodsim.errors import InputError
 from hodsim.fem import Body, body_of, tip_vertices
 from hodsim.fem.stress import Stress
 from hodsim.files import data_dir
-from hodsim.scene import Scene
+from hodsim.scene import Obstacle, Scene, Shape
 from hodsim.session.frames import Frame, LaneInfo, LaneStatus, Status
 from hodsim.viewer.live.colours import GREY, Range, colour_table, round_down, round_up
 from hodsim.viewer.live.picture import Picture
@@ -242,6 +242,17 @@ def test_bodies_stand_side_by_side_where_their_latest_frames_put_them(session: F
     fixed = np.setdiff1d(np.arange(body.mesh.n_vertices), body.free_vertices)
     assert picture.clamped.tolist() == fixed.tolist()
     assert picture.scale == pytest.approx(0.2)
+
+
+def test_a_scenes_obstacles_are_in_the_picture(session: FakeSession) -> None:
+    ball = Obstacle(Shape("sphere", center=(0.5, 0, -0.4), radius=0.2), 1e5)
+    session.scene = replace(session.scene, obstacles=(ball,))
+    session.make_all(2)
+    presenter = made(session)
+    [drawn] = presenter.picture().obstacles
+    away = np.linalg.norm(drawn.vertices - [0.5, 0, -0.4], axis=1)
+    np.testing.assert_allclose(away, 0.2)
+    assert presenter.picture().obstacles[0] is drawn  # windows go by that
 
 
 def test_displacement_colours_go_by_the_bar(session: FakeSession) -> None:

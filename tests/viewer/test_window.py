@@ -29,8 +29,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import HIGH_COLOUR, LABELS, LOW_COLOUR, FakePresenter
 
+from hodsim.scene import Obstacle, Shape
 from hodsim.viewer.live.filming import Film
 from hodsim.viewer.live.window import Window, run_window
+from hodsim.viewer.obstacles import surface_of
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
@@ -207,6 +209,33 @@ def play_front(window: Window, presenter: FakePresenter) -> Steps:
         yield from click(pixel)
         assert [label for label, _, _ in presenter.named("grab")] == ["full"]
     presenter.drop("another")
+
+
+def play_obstacle(window: Window, presenter: FakePresenter) -> Steps:
+    """A ball before the tip of each body is seen, and the tip behind it can be taken; without it
+    all is as before."""
+    import polyscope as ps
+
+    yield
+    eye = -np.linalg.inv(window.view.matrix[:3, :3]) @ window.view.matrix[:3, 3]
+    x = presenter.positions("full")
+    tip = x[presenter.tip("full")]
+    before = tip + 0.2 * (eye - tip) / np.linalg.norm(eye - tip)
+    ball = Shape("sphere", center=tuple(before), radius=0.12)
+    presenter.obstacles = (surface_of(Obstacle(ball, 1.0), x.min(axis=0), x.max(axis=0)),)
+    yield
+    yield
+    pixel = at_tip(window, presenter, "full")
+    assert ps.pick(screen_coords=pixel).structure_name == "obstacle 0 full"
+    assert ps.has_surface_mesh("obstacle 0 hod-6")
+    presenter.events.clear()
+    yield from click(pixel)
+    assert [label for label, _, _ in presenter.named("grab")] == ["full"]
+    assert ps.pick(screen_coords=pixel).structure_name == "obstacle 0 full"
+    presenter.obstacles = ()
+    yield
+    yield
+    assert not ps.has_surface_mesh("obstacle 0 full")
 
 
 def play_beside(window: Window, presenter: FakePresenter) -> Steps:
@@ -429,6 +458,10 @@ def test_dragging_pulls_the_vertex_under_the_cursor(tmp_path: Path) -> None:
 
 def test_arrows_and_dots_are_not_in_the_way(tmp_path: Path) -> None:
     run_play("front", tmp_path)
+
+
+def test_obstacles_are_seen_and_not_in_the_way(tmp_path: Path) -> None:
+    run_play("obstacle", tmp_path)
 
 
 def test_all_bodies_are_in_sight(tmp_path: Path) -> None:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from hodsim.dynamics.compiled.batch import Batch, simulate_batch
 from hodsim.dynamics.compiled.cost import Cost, step_cost
 from hodsim.dynamics.compiled.space import CompiledSpace
+from hodsim.dynamics.compiled.touching import TouchingSpace
 
-__all__ = ["Batch", "CompiledSpace", "Cost", "simulate_batch", "step_cost"]
+__all__ = ["Batch", "CompiledSpace", "Cost", "TouchingSpace", "simulate_batch", "step_cost"]

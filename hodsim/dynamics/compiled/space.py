@@ -97,7 +97,8 @@ class CompiledSpace:
         self.launcher = Launcher(kernel, packed, real, on, threads, bodies)
         self.amplitudes_at = _Amplitudes(loads)
         self._gravity: np.ndarray | None = None
-        self._one = self.launcher.record(self.launcher.output(1), 1, self.launcher.scratch(1))
+        self._scratch = self.launcher.scratch(1)
+        self._one = self.launcher.record(self.launcher.output(1), 1, self._scratch)
         self._first = FirstBody(self.launcher, self._one.out)
         self._last: State | None = None
         # The forces that the user applies, by body.
@@ -192,6 +193,13 @@ class CompiledSpace:
             t, Motion(q, v, q_before, v_before), z, dz, Motion(z, dz, z_before, dz_before)
         )
         return self._last, result
+
+    def tangent(self) -> np.ndarray:
+        """J = dz/dq (w, r) where the last step ended, if it converged."""
+        plan = self.launcher.plan
+        rows = self._scratch.numpy()[0, plan.Z + plan.ld_z :][: plan.rank * plan.ld_z]
+        J = rows.reshape(plan.rank, plan.ld_z)[:, : plan.width].T
+        return np.asarray(J, dtype=np.float64)
 
     def _put(self, state: State) -> None:
         """Make the state that of the first body."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hodsim.viewer.obstacles import Surface
+
 
 @dataclass(frozen=True)
 class BodyPicture:
@@ -84,7 +86,8 @@ class Picture:
 
     `surface` (m, 3) are the triangles of every body, `clamped` the indices of clamped vertices,
     `readout` lines of text, `scale` the length [m] of the scale bar that stands below the first
-    body, from `scale_start` [m] (3,) along x.
+    body, from `scale_start` [m] (3,) along x. `obstacles` stand in the way of every body, where its
+    offset takes them.
     """
 
     surface: np.ndarray
@@ -97,6 +100,7 @@ class Picture:
     note: str
     scale: float
     scale_start: np.ndarray
+    obstacles: tuple[Surface, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class Presenter:
                 note="; ".join(x for x in notes if x),
                 scale=stage.scale,
                 scale_start=stage.scale_start,
+                obstacles=stage.obstacles,
             )
 
     def _catch_up(self) -> None:

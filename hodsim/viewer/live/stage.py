@@ -15,6 +15,7 @@ from hodsim.viewer.live.drags import Grab
 from hodsim.viewer.live.forces import LoadArrows
 from hodsim.viewer.live.picture import Arrow, BodyPicture, ColourBar, Plot
 from hodsim.viewer.live.shown import Shown
+from hodsim.viewer.obstacles import surface_of
 
 if TYPE_CHECKING:
     from hodsim.session import Session
@@ -40,14 +41,17 @@ class Stage:
         Triangles (m, 3), and the indices of the clamped vertices.
     scale, scale_start
         Length [m] and start [m] (3,) of the scale bar.
+    obstacles
+        What stands in the bodies' way.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._scene, self._body = session.scene, session.body
         mesh = self._body.mesh
-        low = mesh.vertices.min(axis=0)
-        self._extent = float((mesh.vertices.max(axis=0) - low).max())
+        low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        self._extent = float((high - low).max())
+        self.obstacles = tuple(surface_of(x, low, high) for x in self._scene.obstacles)
         self.surface = mesh.surface
         self.clamped = np.setdiff1d(np.arange(mesh.n_vertices), self._body.free_vertices)
         self.scale = round_down(self._extent / 2.0)

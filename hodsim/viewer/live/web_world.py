@@ -11,6 +11,7 @@ import numpy as np
 from hodsim.viewer.live.halves import CORNERS, FACE, Halves, halves
 from hodsim.viewer.live.picture import Arrow, BodyPicture, Picture
 from hodsim.viewer.live.web_light import add_lights, reflecting
+from hodsim.viewer.obstacles import GREY, Surface
 
 ARROWS = {"drag": (0.84, 0.37, 0.0), "load": (0.0, 0.62, 0.45)}  # Okabe and Ito's
 _DARK = (34, 34, 34)
@@ -36,6 +37,7 @@ class WebWorld:
         self._bodies: dict[str, Any] = {}
         self._clouds: dict[str, Any] = {}
         self._titles: dict[str, Any] = {}
+        self._stand: tuple[Surface, ...] = ()
         self._others: list[Any] = []
         self._arrows: dict[str, Any] = {}
         self._drawn: dict[str, BodyPicture] = {}
@@ -73,12 +75,14 @@ class WebWorld:
         same = np.array_equal(self._surface, picture.surface) and np.array_equal(
             self._clamped, picture.clamped
         )
+        same = same and self._stand == picture.obstacles
         if same and [body.label for body in picture.bodies] == list(self._bodies):
             return False
         # All anew: a body's place depends on which others there are.
         self.clear()
         if not same:
             self._surface, self._clamped, self._box = picture.surface, picture.clamped, None
+            self._stand = picture.obstacles
         if picture.bodies:
             self._measure(picture.bodies)
             self._scale(picture)
@@ -138,6 +142,19 @@ class WebWorld:
                 point_shading="flat",
                 precision="float32",
             )
+
+        for k, obstacle in enumerate(self._stand):
+            node = self._scene.add_mesh_simple(
+                f"/obstacles/{body.label}/{k}",
+                obstacle.vertices + body.offset,
+                obstacle.triangles,
+                color=reflecting(np.array([GREY]))[0],
+                flat_shading=True,
+                side="double",
+                cast_shadow=False,
+                receive_shadow=False,
+            )
+            self._others.append(node)
 
     def _scale(self, picture: Picture) -> None:
         start = picture.scale_start

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from hodsim.viewer.live.picture import BodyPicture, Picture
+from hodsim.viewer.obstacles import GREY, Surface
 
 DARK = (0.13, 0.13, 0.13)
 ARROWS = {"drag": (0.84, 0.37, 0.0), "load": (0.0, 0.62, 0.45)}  # Okabe and Ito's
-_CLAMPS, _COLOURS, _ARROWS = "clamped", "colours", "arrows"
+_CLAMPS, _COLOURS, _ARROWS, _OBSTACLE = "clamped", "colours", "arrows", "obstacle"
 
 
 class World:
@@ -28,6 +29,8 @@ class World:
         self._surface = self._clamped = self._used = self._faces = np.empty((0, 3), dtype=np.intp)
         self._bodies: dict[str, Any] = {}
         self._clouds: dict[str, Any] = {}
+        self._obstacles: dict[str, Any] = {}
+        self._stand: tuple[Surface, ...] = ()
         self._arrows: dict[str, Any] = {}
         self._ends: dict[str, np.ndarray] = {}
         self._drawn: dict[str, BodyPicture] = {}
@@ -62,12 +65,14 @@ class World:
         same = np.array_equal(self._surface, picture.surface) and np.array_equal(
             self._clamped, picture.clamped
         )
+        same = same and self._stand == picture.obstacles
         if same and [body.label for body in picture.bodies] == list(self._bodies):
             return False
         # All anew: a body's place depends on which others there are.
         self.clear()
         if not same:
             self._surface, self._clamped, self._box = picture.surface, picture.clamped, None
+            self._stand = picture.obstacles
             # Vertices inside a body are not seen: large ones draw several times faster without.
             self._used, faces = np.unique(picture.surface, return_inverse=True)
             self._faces = faces.reshape(-1, 3)
@@ -118,6 +123,17 @@ class World:
                 material="flat",
             )
 
+        for k, obstacle in enumerate(self._stand):
+            name = f"{_OBSTACLE} {k} {body.label}"
+            self._obstacles[name] = ps.register_surface_mesh(
+                name,
+                obstacle.vertices + body.offset,
+                obstacle.triangles,
+                color=GREY,
+                material="wax",
+                smooth_shade=False,
+            )
+
     def _show_arrows(self, kind: str, ends: np.ndarray) -> None:
         import polyscope as ps
 
@@ -153,8 +169,9 @@ class World:
         """The body that is seen at a pixel of the window and where [m], (3,); None beside them."""
         import polyscope as ps
 
-        front = (*self._arrows.values(), *self._clouds.values())
-        for cloud in front:  # an arrow may begin right where one wants to pull
+        # An arrow may begin right where one wants to pull, and an obstacle stand before it.
+        front = (*self._arrows.values(), *self._clouds.values(), *self._obstacles.values())
+        for cloud in front:
             cloud.set_enabled(False)
         hit = ps.pick(screen_coords=pixel)
         for cloud in front:
@@ -169,7 +186,7 @@ class World:
 
     def clear(self) -> None:
         """Take everything away."""
-        for group in (self._bodies, self._clouds, self._arrows):
+        for group in (self._bodies, self._clouds, self._arrows, self._obstacles):
             for structure in group.values():
                 structure.remove()
             group.clear()
