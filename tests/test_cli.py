@@ -279,6 +279,26 @@ def test_simulate_terms_steps_and_verbose(run: Run, home: Path) -> None:
     assert err.startswith("hodsim: simulate: --no-third is of the lagrangian formulation")
 
 
+def test_a_guarded_body_says_when_it_was_in_full_space(run: Run, tmp_path: Path) -> None:
+    report, motion = tmp_path / "report.json", tmp_path / "motion.npz"
+    scene, steps = "other/other-1", 30
+    code, out, _ = run(
+        *("simulate", scene, "--guard", 1, "--steps", steps, "--json", report, "--out", motion)
+    )
+    assert code == 0
+    told = json.loads(report.read_text())
+    away = [bool(why) for why in told["guard"]["why"]]
+    assert told["guard"]["limit"] == 1.0
+    assert 0 < sum(away) < len(away) == steps
+    assert f"guard: {sum(away)} of {steps} steps in full space: outside the training range" in out
+    assert (told["subspace"], told["rank"]) == ("hod", 6)
+    with np.load(motion) as file:
+        assert "latent" not in file
+        assert file["displacement"].shape == (steps + 1, 514, 3)
+    refused(run("simulate", scene, "--guard", 0), "limit: expected a number above 0")
+    refused(run("simulate", scene, "--guard", 1, "--subspace", "full"), "given full")
+
+
 def test_simulate_that_does_not_converge(run: Run, home: Path, tmp_path: Path) -> None:
     scene = tmp_path / "hard.toml"
     scene.write_text(SCENE + "[newton]\ntolerance = 1e-12\nmax_iterations = 1\n")

@@ -49,6 +49,15 @@ def simulate(
     no_third: Annotated[
         bool, typer.Option("--no-third", help="Newton's matrix without third derivatives.")
     ] = False,
+    guard: Annotated[
+        float | None,
+        typer.Option(
+            "--guard",
+            metavar="LIMIT",
+            help="Go to full space where a step in the subspace fails, gains energy from nowhere "
+            "or ends farther than this from training (1: the edge of its range), and return.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Steps, in place of the scene's number.")
     ] = None,
@@ -70,9 +79,9 @@ def simulate(
     check_file(out)
     from hodsim.comparison import travel
     from hodsim.cubature import load_cubatures
-    from hodsim.dynamics import Terms, parse_spec, setup_of
+    from hodsim.dynamics import Guarded, Terms, parse_spec, setup_of
     from hodsim.dynamics import simulate as run
-    from hodsim.fem import body_of, dofs_of, tip_vertices
+    from hodsim.fem import Loads, body_of, dofs_of, tip_vertices
     from hodsim.session import Driven, Replay, load_recording
     from hodsim.subspaces import load_model
     from hodsim.viewer import check_suffix
@@ -103,19 +112,34 @@ def simulate(
         trained.check(body)
         cubatures = load_cubatures(folders[0]) if spec.compiled else {}
     recorded = None if inputs is None else load_recording(inputs)
+    if guard is not None and (recorded is not None or trained is None):
+        raise InputError(
+            "simulate: --guard is of a scene's own motion in a subspace, given "
+            f"{'full' if trained is None else '--inputs'}; leave it out or choose a --subspace"
+        )
+    basis = None
     if recorded is None:
         setup = setup_of(what, body, spec, trained, cubatures, solver)
         watched, total = _Watched(setup.integrator), what.time.steps
+        basis = setup.basis
+        if guard is not None:
+            assert trained is not None
+            full = setup_of(what, body, parse_spec("full"), None, None, solver)
+            reach = trained.reach(spec.kind, spec.rank)
+            loads = Loads(body, what.loads)
+            watched = _Watched(Guarded(setup, full, body, loads, reach, guard))
+            basis = None
     else:
         driven = Driven(what, body, spec, trained, cubatures, solver)
         setup, total = driven.setup, recorded.steps
+        basis = setup.basis
         watched = _Watched(Replay(driven, recorded))
     total = total if steps is None else steps
     with output.progress() as report:
         motion = run(
             watched,
             total,
-            basis=setup.basis,
+            basis=basis,
             # A live body is held still through a step that does not converge.
             on_failure="stop" if recorded is None else "hold",
             progress=lambda k: report(f"{what.name} {spec.label}", k, total),
@@ -134,6 +158,9 @@ def simulate(
         f"{output.number(summary['newton_iterations'])} Newton iterations, "
         f"tip travel up to {summary['peak_tip_travel']:.3g} m"
     )
+    if guard is not None:
+        console.print(guarded_line(watched.whys), soft_wrap=True)
+        summary["guard"] = {"limit": guard, "why": watched.whys}
     if setup.engine == "compiled" and setup.tets == body.mesh.n_tets:
         console.print(output.no_cubature([spec.label], setup.tets), soft_wrap=True)
     if out is not None:
@@ -161,11 +188,13 @@ def simulate(
 
 
 class _Watched:
-    """An integrator that keeps how Newton's method ended at each step."""
+    """An integrator that keeps how Newton's method ended at each step, and why a guarded body was
+    in full space."""
 
     def __init__(self, inner: Integrator) -> None:
         self._inner = inner
         self.results: list[NewtonResult] = []
+        self.whys: list[str] = []
 
     @property
     def h(self) -> float:
@@ -177,7 +206,16 @@ class _Watched:
     def step(self, state: State) -> tuple[State, NewtonResult]:
         after, result = self._inner.step(state)
         self.results.append(result)
+        self.whys.append(getattr(after, "why", ""))
         return after, result
+
+
+def guarded_line(whys: list[str]) -> str:
+    """How many steps a guarded body took in full space, and why it went there each time."""
+    went = [why for before, why in zip(["", *whys], whys, strict=False) if why and not before]
+    away = sum(map(bool, whys))
+    told = f"guard: {away} of {len(whys)} steps in full space"
+    return told + (": " + ", ".join(dict.fromkeys(went)) if went else "")
 
 
 def _summary(
@@ -188,7 +226,7 @@ def _summary(
     taken = len(motion.step_ms)
     return {
         "subspace": spec.kind,
-        "rank": None if spec.kind == "full" else motion.coordinates.shape[1],
+        "rank": None if setup.subspace is None else setup.subspace.rank,
         "label": spec.label,
         "engine": setup.engine,
         "tets": setup.tets,
@@ -213,7 +251,7 @@ def _write(path: Path, body: Body, motion: Trajectory, about: dict[str, Any]) ->
             times=motion.times,
             displacement=body.expand(motion.displacements()),
             velocity=body.expand(motion.velocities()),
-            latent=None if about["subspace"] == "full" else motion.coordinates,
+            latent=None if motion.basis is None else motion.coordinates,
             iterations=motion.iterations,
             step_ms=motion.step_ms,
             about=about,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hodsim.dynamics.applied import Applied, Spring
 from hodsim.dynamics.full import FullSpace
+from hodsim.dynamics.guard import Guarded, GuardedState
 from hodsim.dynamics.newton import NewtonResult, newton
 from hodsim.dynamics.reduced import FORMULATIONS, ReducedSpace, Terms
 from hodsim.dynamics.schemes import Motion, Rates, rates
@@ -16,6 +17,8 @@ __all__ = [
     "FORMULATIONS",
     "Applied",
     "FullSpace",
+    "Guarded",
+    "GuardedState",
     "Integrator",
     "Motion",
     "NewtonResult",
