@@ -35,7 +35,8 @@ def simulate(
         str | None,
         typer.Option(
             "--subspace",
-            help="full, hod-6, pca-12, quadratic-6. "
+            help="full, hod-6, pca-12, quadratic-6; pca-12:polynomial for the exact elastic forces "
+            "of a body of stvk. "
             "[default: hod where a model is named, else full]",
         ),
     ] = None,
@@ -69,7 +70,7 @@ def simulate(
     check_file(json)
     check_file(out)
     from hodsim.comparison import travel
-    from hodsim.cubature import load_cubatures
+    from hodsim.cubature import load_schemes
     from hodsim.dynamics import Terms, parse_spec, setup_of
     from hodsim.dynamics import simulate as run
     from hodsim.fem import body_of, dofs_of, tip_vertices
@@ -101,7 +102,7 @@ def simulate(
         folders.append(model_folder(what, model))
         trained = load_model(folders[0])
         trained.check(body)
-        cubatures = load_cubatures(folders[0]) if spec.compiled else {}
+        cubatures = load_schemes(folders[0]) if spec.compiled or spec.polynomial else {}
     recorded = None if inputs is None else load_recording(inputs)
     if recorded is None:
         setup = setup_of(what, body, spec, trained, cubatures, solver)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import scipy.linalg
 
-from hodsim.cubature import Cubature, Elasticity, Sampled, WholeMesh
+from hodsim.cubature import Cubature, Elasticity, Polynomial, elasticity_of
 from hodsim.dynamics.applied import Applied, gravity_columns
 from hodsim.dynamics.newton import NewtonResult, newton
 from hodsim.dynamics.schemes import Motion, rates
@@ -66,8 +66,9 @@ class ReducedSpace:
     newton_spec
         When Newton's method stops.
     cubature
-        A few tets that stand for the elasticity of all, fitted for this subspace; all unless given.
-        Raises `InputError` for one of another mesh or subspace.
+        A few tets that stand for the elasticity of all, fitted for this subspace, or the polynomial
+        that it is (St. Venant-Kirchhoff); all tets unless given. Raises `InputError` for one of
+        another body or subspace.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class ReducedSpace:
         formulation: str = FORMULATIONS[0],
         terms: Terms | None = None,
         newton_spec: NewtonSpec | None = None,
-        cubature: Cubature | None = None,
+        cubature: Cubature | Polynomial | None = None,
     ) -> None:
         if formulation not in FORMULATIONS:
             raise InputError(
@@ -99,10 +100,7 @@ class ReducedSpace:
         B = subspace.basis
         self.loads = loads.reduce(B)
         self.mass, self.damping = B.T @ (body.mass @ B), B.T @ (body.damping @ B)
-        self.elastic: Elasticity = WholeMesh(body, B)
-        if cubature is not None:
-            cubature.check(body, subspace)
-            self.elastic = Sampled(body, B, cubature)
+        self.elastic: Elasticity = elasticity_of(body, subspace, cubature)
         self.applied: tuple[np.ndarray, np.ndarray] | None = None
         self._gravity: np.ndarray | None = None
 
