@@ -54,7 +54,8 @@ def simulate(
         int | None, typer.Option("--steps", min=1, help="Steps, in place of the scene's number.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the motion, .h5 or .npz.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the motion: .h5, .npz, .xdmf or .pvd."),
     ] = None,
     solver: SolverOption = "auto",
     json: JsonOption = None,
@@ -138,8 +139,10 @@ def simulate(
     if setup.engine == "compiled" and setup.tets == body.mesh.n_tets:
         console.print(output.no_cubature([spec.label], setup.tets), soft_wrap=True)
     if out is not None:
-        _write(out, body, motion, {"scene": what.name, "file": str(what.path), **summary})
-        console.print(f"wrote {out}", soft_wrap=True)
+        about = {"scene": what.name, "file": str(what.path), **summary}
+        with output.progress() as report:
+            written = _write(out, body, motion, about, report)
+        console.print(f"wrote {', '.join(map(str, written))}", soft_wrap=True)
     if json is not None:
         whole = output.report_of("simulate", [what], folders, [])
         del whole["runs"]
@@ -203,10 +206,12 @@ def _summary(
     }
 
 
-def _write(path: Path, body: Body, motion: Trajectory, about: dict[str, Any]) -> None:
+def _write(
+    path: Path, body: Body, motion: Trajectory, about: dict[str, Any], report: output.Report
+) -> list[Path]:
     from hodsim.viewer import Motion, write_motion
 
-    write_motion(
+    return write_motion(
         path,
         Motion(
             vertices=body.mesh.vertices,
@@ -219,4 +224,5 @@ def _write(path: Path, body: Body, motion: Trajectory, about: dict[str, Any]) ->
             step_ms=motion.step_ms,
             about=about,
         ),
+        progress=lambda k, n: report("frames", k, n),
     )
