@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hodsim.cli import output
+from hodsim.cli.decoders import export_decoder
 from hodsim.cli.options import JsonOption, check_file
 from hodsim.errors import InputError
 
@@ -15,7 +16,9 @@ from hodsim.errors import InputError
 def export(
     source: Annotated[
         Path,
-        typer.Argument(help="A motion that `hodsim simulate --out` wrote (.h5, .npz)."),
+        typer.Argument(
+            help="A motion that `hodsim simulate --out` wrote (.h5, .npz), or a model's folder."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -35,18 +38,49 @@ def export(
     every: Annotated[
         int, typer.Option("--every", min=1, help="Only each so many-th frame of a series.")
     ] = 1,
+    onnx: Annotated[
+        Path | None,
+        typer.Option("--onnx", metavar="FILE", help="A model's decoder as an ONNX graph."),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of the graph: float32 or float64.")
+    ] = "float32",
+    subspace: Annotated[
+        str, typer.Option("--subspace", help="Which network of the model: hod, autoencoder-6.")
+    ] = "hod",
+    scene: Annotated[
+        str | None,
+        typer.Option(
+            "--scene",
+            help="A scene of the model's body: the graph then gives all vertices, (n, 3) each, and "
+            "not the free degrees of freedom alone.",
+        ),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
-    """Turn a stored motion into a series that ParaView opens.
+    """Turn a stored motion into a series that ParaView opens, or a decoder into an ONNX graph.
 
     Displacements [m] and velocities [m/s] go with every frame. A scene is exported by `hodsim
-    simulate SCENE --out FILE`, which knows the same names.
+    simulate SCENE --out FILE`, which knows the same names. A graph is checked in onnxruntime before
+    it takes its place.
     """
-    check_file(out)
-    check_file(json)
-    if out is None:
-        raise InputError("export: expected a file to write, given none; name one by --out")
-    told = _motion(source, out, surface, moved, every)
+    for file in (out, onnx, json):
+        check_file(file)
+    if (out is None) == (onnx is None):
+        raise InputError(
+            "export: expected a file to write, --out for a motion or --onnx for a model, given "
+            f"{'none' if out is None else 'both'}; name one"
+        )
+    if onnx is not None:
+        if surface or moved or every > 1:
+            raise InputError(
+                "export: --surface, --moved and --every are of a motion, given a model; leave them "
+                "out"
+            )
+        told = export_decoder(source, onnx, subspace, scene, dtype)
+    else:
+        assert out is not None
+        told = _motion(source, out, surface, moved, every)
     if json is not None:
         whole = output.report_of("export", [], [], [])
         del whole["runs"]
