@@ -99,6 +99,7 @@ def cubature(
     from hodsim.dynamics import parse_specs
     from hodsim.fem import body_of
     from hodsim.subspaces import load_model
+    from hodsim.training import PAGE, write_page
 
     opened = [open_scene(name) for name in scenes or []]
     if model is None:
@@ -151,6 +152,8 @@ def cubature(
         fitted = {name: found[name] for name in names}
         told = _measure(fitted, body, trained, unseen.u)
     console.print(_table(fitted, told))
+    if (place / PAGE).is_file() and "loads" in trained.card:
+        write_page(place)
     console.print(f"wrote {place / 'cubature.safetensors'}", soft_wrap=True)
     if plot is not None:
         _draw(plot, fitted, told)
