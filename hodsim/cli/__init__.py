@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hodsim.cli import compare, cubature, demo, film, info, peers, simulate, train, view
+from hodsim.cli import compare, cubature, demo, export, film, info, peers, simulate, train, view
 from hodsim.errors import ConvergenceError, InputError
 
 # typer's own class for "this command line makes no sense", or click's in older versions of typer.
@@ -37,6 +37,7 @@ app.command("cubature")(cubature.cubature)
 app.command("peers")(peers.peers)
 app.command("compare")(compare.compare)
 app.command("film")(film.film)
+app.command("export")(export.export)
 app.command("view")(view.view)
 app.command("info")(info.info)
 

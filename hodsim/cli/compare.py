@@ -44,7 +44,8 @@ def compare(
         typer.Option(
             "--subspaces",
             metavar="LIST",
-            help="What to compare, with commas; pca-4..20 is a range. [default: a few, with --out "
+            help="What to compare, with commas; pca-4..20 is a range, and pca-12:polynomial has "
+            "the exact elastic forces of a body of stvk. [default: a few, with --out "
             "all usual ones of the model]",
         ),
     ] = None,

@@ -54,7 +54,7 @@ def names_in(text: str) -> list[str]:
     """Names in a list with commas, a range "pca-4..20" written out. Raises `InputError`."""
     names: list[str] = []
     for part in filter(None, (part.strip().lower() for part in text.split(","))):
-        match = re.fullmatch(r"([a-z]+)-([0-9]{1,6})\.\.([0-9]{1,6})", part)
+        match = re.fullmatch(r"([a-z]+)-([0-9]{1,6})\.\.([0-9]{1,6})(:[a-z]+)?", part)
         if match is None:
             names.append(part)
             continue
@@ -64,7 +64,7 @@ def names_in(text: str) -> list[str]:
                 f"subspaces: expected a range of ascending ranks, at most {_MOST}, such as "
                 f"pca-4..20; given {part!r}"
             )
-        names += [f"{match[1]}-{rank}" for rank in range(low, high + 1)]
+        names += [f"{match[1]}-{rank}{match[4] or ''}" for rank in range(low, high + 1)]
     return names
 
 

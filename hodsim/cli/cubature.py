@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from hodsim.cubature import Cubature
     from hodsim.fem import Body
+    from hodsim.scene import Scene
     from hodsim.subspaces import Model
 
 # Poses held out whose own errors are reported and drawn.
@@ -51,7 +52,9 @@ def cubature(
     subspaces: Annotated[
         str | None,
         typer.Option(
-            "--subspaces", help="hod-6,pca-12 and so on. [default: all that training fits]"
+            "--subspaces",
+            help="hod-6,pca-12 and so on; pca-12:polynomial computes the exact elastic forces of a "
+            "body of stvk, for which no motions are needed. [default: all that training fits]",
         ),
     ] = None,
     tets: Annotated[int | None, typer.Option("--tets", min=1, help="Most tets to take.")] = None,
@@ -91,10 +94,12 @@ def cubature(
     """
     for file in (json, plot):
         check_file(file)
+    from hodsim.cli.polynomials import compute_polynomials
     from hodsim.cubature import MAX_TETS, fit_cubatures, subspaces_of, usable_cubatures
     from hodsim.dynamics import parse_specs
     from hodsim.fem import body_of
     from hodsim.subspaces import load_model
+    from hodsim.training import PAGE, write_page
 
     opened = [open_scene(name) for name in scenes or []]
     if model is None:
@@ -106,8 +111,15 @@ def cubature(
     body = body_of(opened[0])
     trained.check(body)
     wanted = subspaces_of(trained)
+    exact: dict[str, Any] = {}
     if subspaces is not None:
-        wanted = tuple(_named(spec.kind, spec.rank, trained) for spec in parse_specs(subspaces))
+        specs = parse_specs(subspaces)
+        polynomials = [_named(s.kind, s.rank, trained) for s in specs if s.polynomial]
+        wanted = tuple(_named(s.kind, s.rank, trained) for s in specs if not s.polynomial)
+        exact = compute_polynomials(place, body, trained, polynomials)
+        if polynomials and not wanted:
+            _write(json, opened, model, {"polynomials": exact})
+            return
     names = [f"{kind}-{rank}" for kind, rank in wanted]
     kept = {k: c for k, c in usable_cubatures(place, body, trained).items() if k not in names}
     if seed is None:
@@ -140,16 +152,23 @@ def cubature(
         fitted = {name: found[name] for name in names}
         told = _measure(fitted, body, trained, unseen.u)
     console.print(_table(fitted, told))
+    if (place / PAGE).is_file() and "loads" in trained.card:
+        write_page(place)
     console.print(f"wrote {place / 'cubature.safetensors'}", soft_wrap=True)
     if plot is not None:
         _draw(plot, fitted, told)
         console.print(f"wrote {plot}", soft_wrap=True)
-    if json is not None:
-        whole = output.report_of("cubature", opened, [model], [])
-        del whole["runs"]
-        schemes = {name: _facts(c) | {"poses": told[name]} for name, c in fitted.items()}
-        output.write_json(json, output.finite(whole | {"schemes": schemes}))
-        console.print(f"wrote {json}", soft_wrap=True)
+    schemes = {name: _facts(c) | {"poses": told[name]} for name, c in fitted.items()}
+    _write(json, opened, model, {"schemes": schemes} | ({"polynomials": exact} if exact else {}))
+
+
+def _write(json: Path | None, scenes: list[Scene], model: Path, found: dict[str, Any]) -> None:
+    if json is None:
+        return
+    whole = output.report_of("cubature", scenes, [model], [])
+    del whole["runs"]
+    output.write_json(json, output.finite(whole | found))
+    output.console().print(f"wrote {json}", soft_wrap=True)
 
 
 def _named(kind: str, rank: int | None, model: Model) -> tuple[str, int]:

@@ -143,7 +143,7 @@ def _play(
 ) -> tuple[Play, list[Path], tuple[str, ...]]:
     """The motions, the models they took, and the labels to show, full space first if among them."""
     from hodsim.comparison import FULL, play
-    from hodsim.cubature import load_cubatures
+    from hodsim.cubature import load_schemes
     from hodsim.dynamics import Spec, parse_specs
     from hodsim.subspaces import load_model
 
@@ -155,7 +155,7 @@ def _play(
     trained, folders, cubatures = None, [], {}
     if reduced and (named or specs is not None):
         folders.append(model_folder(scene, model))
-        trained, cubatures = load_model(folders[0]), load_cubatures(folders[0])
+        trained, cubatures = load_model(folders[0]), load_schemes(folders[0])
     if specs is None:
         rank = None if trained is None else trained.network.shape.rank
         specs = (FULL,) if rank is None else (FULL, Spec("pca", rank), Spec("hod", rank))

@@ -22,10 +22,31 @@ def info(
         Path | None,
         typer.Option("--model", metavar="DIR", help="Model to describe. [default: the shipped]"),
     ] = None,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page",
+            help="Write --model's card as a page, README.md in its folder, with body and loads of "
+            "the scenes that it names, or of SCENE.",
+        ),
+    ] = False,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", help="What the page says. [default: as the page before it]"),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Show versions, the sparse solver in use, and a model's card or a scene's summary."""
     check_file(json)
+    if (page and model is None) or (licence is not None and not page):
+        raise InputError(
+            "info: expected --licence with --page, and --page with --model, given one without the "
+            "other; add it"
+        )
+    if page:
+        assert model is not None
+        print(f"wrote {_page(model, scene, licence)}")
+        return
     told: dict[str, Any] = {"versions": output.versions(), "solver": _solver()}
     if scene is not None:
         told["scene"] = _scene(open_scene(scene))
@@ -35,6 +56,21 @@ def info(
         output.write_json(json, told)
     for key, value in told.items():
         _show(key, value)
+
+
+def _page(folder: Path, scene: str | None, licence: str | None) -> Path:
+    """Write the page of a model from what is at hand of its scenes, and say where."""
+    from hodsim.cli.motions import scenes_of
+    from hodsim.subspaces import load_model
+    from hodsim.training import write_page
+
+    scenes = [] if scene is None else [open_scene(scene)]
+    if scene is None:
+        try:
+            scenes = scenes_of(load_model(folder), folder)
+        except InputError:
+            scenes = []  # Its scenes are not among the shipped ones: the card alone must do.
+    return write_page(folder, scenes, licence)
 
 
 def _show(key: str, value: Any, indent: int = 0) -> None:

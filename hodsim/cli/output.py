@@ -176,7 +176,7 @@ def runs_table(runs: Iterable[Run]) -> Table:
 def missing_cubatures(runs: Iterable[Run]) -> str | None:
     """A sentence on the compiled runs that had no cubature; None if all had."""
     whole = max((run.tets or 0 for run in runs), default=0)
-    labels = [run.label for run in runs if run.engine == "compiled" and run.tets == whole]
+    labels = [run.label for run in runs if run.engine == "compiled" and run.tets == whole > 0]
     return no_cubature(labels, whole) if labels else None
 
 

@@ -35,7 +35,8 @@ def simulate(
         str | None,
         typer.Option(
             "--subspace",
-            help="full, hod-6, pca-12, quadratic-6. "
+            help="full, hod-6, pca-12, quadratic-6; pca-12:polynomial for the exact elastic forces "
+            "of a body of stvk. "
             "[default: hod where a model is named, else full]",
         ),
     ] = None,
@@ -62,7 +63,8 @@ def simulate(
         int | None, typer.Option("--steps", min=1, help="Steps, in place of the scene's number.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the motion, .h5 or .npz.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the motion: .h5, .npz, .xdmf or .pvd."),
     ] = None,
     solver: SolverOption = "auto",
     json: JsonOption = None,
@@ -78,7 +80,7 @@ def simulate(
     check_file(json)
     check_file(out)
     from hodsim.comparison import travel
-    from hodsim.cubature import load_cubatures
+    from hodsim.cubature import load_schemes
     from hodsim.dynamics import Guarded, Terms, parse_spec, setup_of
     from hodsim.dynamics import simulate as run
     from hodsim.fem import Loads, body_of, dofs_of, tip_vertices
@@ -110,7 +112,7 @@ def simulate(
         folders.append(model_folder(what, model))
         trained = load_model(folders[0])
         trained.check(body)
-        cubatures = load_cubatures(folders[0]) if spec.compiled else {}
+        cubatures = load_schemes(folders[0]) if spec.compiled or spec.polynomial else {}
     recorded = None if inputs is None else load_recording(inputs)
     if guard is not None and (recorded is not None or trained is None):
         raise InputError(
@@ -164,8 +166,10 @@ def simulate(
     if setup.engine == "compiled" and setup.tets == body.mesh.n_tets:
         console.print(output.no_cubature([spec.label], setup.tets), soft_wrap=True)
     if out is not None:
-        _write(out, body, motion, {"scene": what.name, "file": str(what.path), **summary})
-        console.print(f"wrote {out}", soft_wrap=True)
+        about = {"scene": what.name, "file": str(what.path), **summary}
+        with output.progress() as report:
+            written = _write(out, body, motion, about, report)
+        console.print(f"wrote {', '.join(map(str, written))}", soft_wrap=True)
     if json is not None:
         whole = output.report_of("simulate", [what], folders, [])
         del whole["runs"]
@@ -240,10 +244,12 @@ def _summary(
     }
 
 
-def _write(path: Path, body: Body, motion: Trajectory, about: dict[str, Any]) -> None:
+def _write(
+    path: Path, body: Body, motion: Trajectory, about: dict[str, Any], report: output.Report
+) -> list[Path]:
     from hodsim.viewer import Motion, write_motion
 
-    write_motion(
+    return write_motion(
         path,
         Motion(
             vertices=body.mesh.vertices,
@@ -256,4 +262,5 @@ def _write(path: Path, body: Body, motion: Trajectory, about: dict[str, Any]) ->
             step_ms=motion.step_ms,
             about=about,
         ),
+        progress=lambda k, n: report("frames", k, n),
     )

@@ -15,6 +15,7 @@ from hodsim.comparison.cases import Case
 from hodsim.comparison.library import Library
 from hodsim.comparison.measure import Run, body_name
 from hodsim.comparison.runs import FULL
+from hodsim.cubature import check_law
 from hodsim.dynamics import Spec
 from hodsim.errors import InputError
 from hodsim.files import atomic, file_name, sha256_of
@@ -121,6 +122,8 @@ def _cell(library: Library, case: Case, folder: Path, spec: Spec, body: str, sol
     try:
         if spec != FULL:
             model.subspace(spec.kind, spec.rank)
+        if spec.polynomial:
+            check_law(library.body(case.scene))
     except InputError as error:
         why = str(error)
     try:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import hodsim
 from hodsim.comparison.cases import Case
-from hodsim.cubature import Cubature, load_cubatures
+from hodsim.cubature import Cubature, Scheme, load_schemes
 from hodsim.dynamics import Spec
 from hodsim.errors import InputError
 from hodsim.fem import Body, Loads, body_of
@@ -40,8 +40,8 @@ class Library:
     def model(self, folder: Path) -> Model:
         return self._once(("model", folder), lambda: load_model(folder))
 
-    def cubatures(self, folder: Path) -> dict[str, Cubature]:
-        return self._once(("cubatures", folder), lambda: load_cubatures(folder))
+    def cubatures(self, folder: Path) -> dict[str, Scheme]:
+        return self._once(("cubatures", folder), lambda: load_schemes(folder))
 
     def origin(self, scene: Scene) -> str:
         """What tells the body of a scene from others: digest of mesh, clamps, material, mass."""
@@ -64,9 +64,11 @@ class Library:
         }
         if spec.kind != "full":
             told["model"] = self._model_digest(folder, spec)
-        if spec.compiled:
+        if spec.compiled and not spec.polynomial:
             cubature = self.cubatures(folder).get(f"{spec.kind}-{spec.rank}")
-            told["cubature"] = None if cubature is None else _cubature_digest(cubature)
+            told["cubature"] = (
+                _cubature_digest(cubature) if isinstance(cubature, Cubature) else None
+            )
         return sha256_of(told)
 
     def _model_digest(self, folder: Path, spec: Spec) -> str:

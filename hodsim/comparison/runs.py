@@ -9,7 +9,7 @@ import numpy as np
 
 from hodsim.comparison.measure import HELD_OUT, Reference, Run, measure, reference_of, refused
 from hodsim.comparison.metrics import error_over_time, travel
-from hodsim.cubature import Cubature
+from hodsim.cubature import Scheme
 from hodsim.dynamics import Integrator, Setup, Spec, Trajectory, setup_of, simulate
 from hodsim.errors import ConvergenceError, InputError
 from hodsim.fem import body_of, dofs_of, tip_vertices
@@ -90,7 +90,7 @@ def play(
     model: Model | None,
     specs: Sequence[Spec],
     *,
-    cubatures: Mapping[str, Cubature] | None = None,
+    cubatures: Mapping[str, Scheme] | None = None,
     steps: int | None = None,
     solver: str = "auto",
     load: str = HELD_OUT,

@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from hodsim.cubature.polynomial import Polynomial
 from hodsim.cubature.scheme import Cubature
 from hodsim.errors import InputError
 from hodsim.fem import Body
 from hodsim.fem.assembly import Assembly
 from hodsim.materials import lame, law_named
 from hodsim.mesh import TetMesh
+from hodsim.subspaces import Subspace
 
 
 class Elasticity(ABC):
@@ -99,6 +101,61 @@ class Sampled(Elasticity):
     def noise(self, z: np.ndarray, J: np.ndarray) -> float:
         reach = self.far + float(np.abs(self.basis @ z).max())
         return float(np.sqrt(np.vdot(J, self.gram @ J))) * self.rounding * reach
+
+
+class Quartic(Elasticity):
+    """The polynomial of degree four that the energy of a St. Venant-Kirchhoff body is, exactly.
+
+    With the slopes C and Q of K (`Polynomial.slopes`), a = C z and b = Q (z x z), the stiffness is
+    K + a + b/2, the force (K + a/2 + b/6) z and the energy z . (K + a/3 + b/12) z / 2.
+
+    Raises `InputError` for the polynomial of another body or subspace.
+    """
+
+    def __init__(self, body: Body, subspace: Subspace, polynomial: Polynomial) -> None:
+        polynomial.check(body, subspace)
+        B = subspace.basis
+        self._K, self._pairs = polynomial.quadratic, polynomial.pairs
+        self._C, self._Q = polynomial.slopes
+        self._i, self._j = np.triu_indices(polynomial.width)
+        self._gram, self._rounding = B.T @ B, body.rounding
+        self._far = float(np.abs(body.mesh.vertices).max())
+        self._swing = float(np.linalg.norm(B, axis=1).max())
+
+    def _matrix(self, z: np.ndarray, cubic: float, quartic: float) -> np.ndarray:
+        """K + cubic C z + quartic Q (z x z), (w, w)."""
+        entries = self._K + cubic * (self._C @ z)
+        entries += quartic * (self._Q @ (z[self._i] * z[self._j]))
+        return np.asarray(entries[self._pairs])
+
+    def energy(self, z: np.ndarray) -> float:
+        return float(0.5 * z @ self._matrix(z, 1.0 / 3.0, 1.0 / 12.0) @ z)
+
+    def force(self, z: np.ndarray) -> np.ndarray:
+        return self._matrix(z, 1.0 / 2.0, 1.0 / 6.0) @ z
+
+    def stiffness(self, z: np.ndarray, J: np.ndarray) -> np.ndarray:
+        return np.asarray(J.T @ self._matrix(z, 1.0, 1.0 / 2.0) @ J)
+
+    def noise(self, z: np.ndarray, J: np.ndarray) -> float:
+        # That of all tets, which is the larger one: no positions are rounded here.
+        reach = self._far + self._swing * float(np.linalg.norm(z))
+        return float(np.sqrt(np.vdot(J, self._gram @ J))) * self._rounding * reach
+
+
+def elasticity_of(
+    body: Body, subspace: Subspace, scheme: Cubature | Polynomial | None
+) -> Elasticity:
+    """The elasticity of a body in a subspace by a scheme, by all tets if None.
+
+    Raises `InputError` for a scheme of another body or subspace.
+    """
+    if isinstance(scheme, Polynomial):
+        return Quartic(body, subspace, scheme)
+    if scheme is None:
+        return WholeMesh(body, subspace.basis)
+    scheme.check(body, subspace)
+    return Sampled(body, subspace.basis, scheme)
 
 
 def constants(body: Body) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import scipy.linalg
 
-from hodsim.cubature import Cubature, Elasticity, Sampled, WholeMesh
+from hodsim.cubature import Cubature, Elasticity, Polynomial, elasticity_of
 from hodsim.dynamics.applied import Applied, gravity_columns
 from hodsim.dynamics.contact import SAMPLE, ReducedContact
 from hodsim.dynamics.newton import NewtonResult, newton
@@ -68,8 +68,9 @@ class ReducedSpace:
     newton_spec
         When Newton's method stops.
     cubature
-        A few tets that stand for the elasticity of all, fitted for this subspace; all unless given.
-        Raises `InputError` for one of another mesh or subspace.
+        A few tets that stand for the elasticity of all, fitted for this subspace, or the polynomial
+        that it is (St. Venant-Kirchhoff); all tets unless given. Raises `InputError` for one of
+        another body or subspace.
     obstacles, contact_points
         What stands in the body's way, and how many points of the surface meet it (None: all).
     """
@@ -84,7 +85,7 @@ class ReducedSpace:
         formulation: str = FORMULATIONS[0],
         terms: Terms | None = None,
         newton_spec: NewtonSpec | None = None,
-        cubature: Cubature | None = None,
+        cubature: Cubature | Polynomial | None = None,
         obstacles: tuple[Obstacle, ...] = (),
         contact_points: int | None = SAMPLE,
     ) -> None:
@@ -105,10 +106,7 @@ class ReducedSpace:
         B = subspace.basis
         self.loads = loads.reduce(B)
         self.mass, self.damping = B.T @ (body.mass @ B), B.T @ (body.damping @ B)
-        self.elastic: Elasticity = WholeMesh(body, B)
-        if cubature is not None:
-            cubature.check(body, subspace)
-            self.elastic = Sampled(body, B, cubature)
+        self.elastic: Elasticity = elasticity_of(body, subspace, cubature)
         self.contact: ReducedContact | None = None
         if obstacles:
             self.contact = ReducedContact(body, obstacles, B, contact_points)

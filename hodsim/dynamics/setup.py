@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hodsim.cubature import Cubature
+from hodsim.cubature import Cubature, Polynomial, Scheme, polynomial_of
 from hodsim.dynamics.compiled import CompiledSpace, TouchingSpace
 from hodsim.dynamics.full import FullSpace
 from hodsim.dynamics.reduced import ReducedSpace
@@ -22,7 +22,7 @@ from hodsim.subspaces import Model, Subspace
 
 @dataclass(frozen=True)
 class Setup:
-    """An integrator, and what it is: see `Run`."""
+    """An integrator, and what it is: see `Run`. A polynomial evaluates no `tets`."""
 
     integrator: Substepping[Any]
     subspace: Subspace | None
@@ -41,14 +41,15 @@ def setup_of(
     body: Body,
     spec: Spec,
     model: Model | None,
-    cubatures: Mapping[str, Cubature] | None = None,
+    cubatures: Mapping[str, Scheme] | None = None,
     solver: str = "auto",
 ) -> Setup:
     """The integrator of one spec for a scene's loads on its body, among the scene's obstacles.
 
     The model is taken to be for this body: see `Model.check`. A step in a subspace that does not
     converge is taken in parts. Raises `InputError` for a rank that the model does not have, or none
-    given where one is needed, or a cubature of another body or subspace.
+    given where one is needed, or a cubature of another body or subspace. The readable integrator
+    takes all tets; a polynomial that is asked for and not among `cubatures` is computed.
     """
     time, loads = scene.time, Loads(body, scene.loads)
     if spec.kind == "full":
@@ -67,9 +68,18 @@ def setup_of(
             "the scene's [subspace]"
         )
     subspace = model.subspace(spec.kind, spec.rank)
-    cubature = (cubatures or {}).get(f"{spec.kind}-{subspace.rank}")
+    scheme: Scheme | None = None
+    if spec.polynomial:
+        scheme = polynomial_of(body, subspace, cubatures)
+    elif spec.compiled:
+        scheme = (cubatures or {}).get(f"{spec.kind}-{subspace.rank}")
+    tets = body.mesh.n_tets
+    if isinstance(scheme, Cubature):
+        tets = len(scheme.tets)
+    elif isinstance(scheme, Polynomial):
+        tets = 0
 
-    def reference(step: float, sampled: Cubature | None = None) -> ReducedSpace:
+    def reference(step: float) -> ReducedSpace:
         return ReducedSpace(
             body,
             loads,
@@ -79,19 +89,18 @@ def setup_of(
             spec.formulation,
             spec.terms,
             scene.newton,
-            sampled,
+            scheme,
             scene.obstacles,
         )
 
     def compiled(step: float) -> CompiledSpace | TouchingSpace:
-        space = CompiledSpace(body, loads, subspace, cubature, step, time.integrator, scene.newton)
+        space = CompiledSpace(body, loads, subspace, scheme, step, time.integrator, scene.newton)
         if not scene.obstacles:
             return space
-        return TouchingSpace(space, scene.obstacles, lambda: reference(step, cubature))
+        return TouchingSpace(space, scene.obstacles, lambda: reference(step))
 
     if not spec.compiled:
         stepped = Substepping(reference, time.step)
-        return Setup(stepped, subspace, "reference", body.mesh.n_tets, "dense")
-    tets = body.mesh.n_tets if cubature is None else len(cubature.tets)
+        return Setup(stepped, subspace, "reference", tets, "dense")
     launched: Substepping[Any] = Substepping(compiled, time.step)
     return Setup(launched, subspace, "compiled", tets, "dense")

@@ -12,6 +12,7 @@ from hodsim.networks.hodnet import (
     Shape,
     since_rest,
 )
+from hodsim.networks.onnx_file import rounding_units, save_onnx
 
 __all__ = [
     "ACTIVATIONS",
@@ -21,6 +22,8 @@ __all__ = [
     "HoDNet",
     "Shape",
     "load_network",
+    "rounding_units",
     "save_network",
+    "save_onnx",
     "since_rest",
 ]

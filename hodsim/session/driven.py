@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from hodsim.cubature import Cubature
+from hodsim.cubature import Scheme
 from hodsim.dynamics import (
     Applied,
     NewtonResult,
@@ -65,7 +65,7 @@ class Driven:
         body: Body,
         spec: Spec,
         model: Model | None,
-        cubatures: Mapping[str, Cubature] | None = None,
+        cubatures: Mapping[str, Scheme] | None = None,
         solver: str = "auto",
     ) -> None:
         self.scene, self.body, self.spec = scene, body, spec

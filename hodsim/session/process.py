@@ -101,7 +101,7 @@ def run(pipe: Connection) -> None:
 def _opened(
     opening: Opening, memory: SharedMemory, send: Any
 ) -> tuple[Simulation, tuple[str, ...]]:
-    from hodsim.cubature import load_cubatures
+    from hodsim.cubature import load_schemes
     from hodsim.fem import body_of
     from hodsim.scene import read_scene
     from hodsim.subspaces import load_model
@@ -112,7 +112,7 @@ def _opened(
     if opening.model is not None:
         model = load_model(opening.model)
         model.check(body)
-        cubatures = load_cubatures(opening.model)
+        cubatures = load_schemes(opening.model)
         r, most = model.network.shape.rank, model.components.shape[1]
         pca = tuple(f"pca-{k}" for k in range(1, most + 1))
         available += (*pca, f"quadratic-{r}", f"hod-{r}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hodsim.cubature import Cubature
+from hodsim.cubature import Scheme
 from hodsim.dynamics import parse_spec
 from hodsim.errors import InputError
 from hodsim.fem import Body, body_of
@@ -44,7 +44,7 @@ class Simulation:
         scene: Scene,
         body: Body,
         model: Model | None,
-        cubatures: Mapping[str, Cubature],
+        cubatures: Mapping[str, Scheme],
         solver: str,
         board: Board,
         rings: list[memoryview],

@@ -1,4 +1,4 @@
-"""From scenes to a model's folder: snapshots, fit, rivals, peers, card, cubatures, range."""
+"""From scenes to a model's folder: snapshots, fit, rivals, peers, card, cubatures, range, page."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from hodsim.subspaces import (
 from hodsim.training.errors import relative_error
 from hodsim.training.fit import fit
 from hodsim.training.options import FitOptions
+from hodsim.training.page import facts_of, write_page
 from hodsim.training.peers import Poses, fit_linear_peers, reconstruction_error
 from hodsim.training.reach import cover_poses
 from hodsim.training.split import held_out_of
@@ -143,6 +144,7 @@ def _train(
             for r in range(rank, pca.rank + 1)
         },
         "history": _thin(history),
+        **facts_of(scenes),
         "versions": {"hodsim": version("hodsim"), "torch": torch.__version__.split("+")[0]},
     }
     W = quadratic.basis[:, rank:]
@@ -171,6 +173,7 @@ def _train(
     covers = cover_poses(stored, seen.u, measured.u)
     save_covers(out, covers)
     checkpoint.unlink(missing_ok=True)
+    write_page(out)
     team.wait()
     return replace(model, covers=covers, folder=out)
 

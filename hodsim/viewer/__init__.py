@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hodsim.viewer.bodies import Panel, Row, animation, side_by_side
 from hodsim.viewer.curves import Curve, TetCurve, cubature_plot, error_plot
-from hodsim.viewer.export import Motion, check_suffix, write_motion
+from hodsim.viewer.export import SERIES, Motion, check_suffix, read_motion, write_motion
 from hodsim.viewer.films import check_fps, film, film_kind, picture
 from hodsim.viewer.methods import body_title
 from hodsim.viewer.sheet import Sheet
@@ -13,6 +13,7 @@ from hodsim.viewer.training import Training, steps_plot, training_plot
 from hodsim.viewer.trial import check_drawing
 
 __all__ = [
+    "SERIES",
     "Curve",
     "Motion",
     "Panel",
@@ -32,6 +33,7 @@ __all__ = [
     "film",
     "film_kind",
     "picture",
+    "read_motion",
     "side_by_side",
     "steps_plot",
     "training_plot",

@@ -13,7 +13,7 @@ import warp as wp
 from scipy.optimize import least_squares
 
 from hodsim import InputError, beam
-from hodsim.cubature import Cubature, fingerprint_of
+from hodsim.cubature import Cubature, Polynomial, elastic_polynomial, fingerprint_of
 from hodsim.dynamics import Motion, ReducedSpace, State, Trajectory, simulate
 from hodsim.dynamics.compiled import CompiledSpace, simulate_batch
 from hodsim.dynamics.newton import NewtonResult
@@ -93,7 +93,7 @@ def _cubature(body: Body, subspace: Subspace, n: int = 20) -> Cubature:
 def _pair(
     body: Body,
     subspace: Subspace,
-    cubature: Cubature | None = None,
+    cubature: Cubature | Polynomial | None = None,
     integrator: str = "implicit-euler",
     loads: tuple[Load, ...] = LOADS,
     spec: NewtonSpec | None = None,
@@ -129,6 +129,46 @@ def test_it_is_the_readable_step(law: str, sampled: bool, kind: str, integrator:
     _same(readable, compiled)
     assert readable.iterations.sum() > STEPS
     assert (readable.iterations == compiled.iterations).all()
+
+
+@every_integrator
+@every_kind
+def test_a_polynomial_is_the_step_over_all_tets(kind: str, integrator: str) -> None:
+    body = _body("stvk")
+    subspace = _subspace(kind, body)
+    polynomial = elastic_polynomial(body, subspace)
+    readable, compiled = (
+        simulate(space, STEPS) for space in _pair(body, subspace, polynomial, integrator)
+    )
+    _same(readable, compiled)
+    assert (readable.iterations == compiled.iterations).all()
+    assert readable.iterations.sum() > STEPS
+    whole = simulate(_pair(body, subspace, None, integrator)[0], STEPS)
+    _same(readable, whole)
+    assert (readable.iterations == whole.iterations).all()
+
+
+@every_kind
+def test_a_polynomial_in_float32(kind: str) -> None:
+    body = _body("stvk")
+    subspace = _subspace(kind, body)
+    pair = _pair(body, subspace, elastic_polynomial(body, subspace), dtype="float32")
+    a, b = (simulate(space, STEPS) for space in pair)
+    # As in `test_float32_stays_near`.
+    assert np.abs(a.z - b.z).max() <= 1e3 * np.finfo(np.float32).eps * np.abs(a.z).max()
+
+
+@every_kind
+def test_a_polynomial_in_blocks_of_threads(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wp.config, "enable_cpu_blocks", True)
+    body = _body("stvk")
+    subspace = _subspace(kind, body)
+    polynomial = elastic_polynomial(body, subspace)
+    readable, wide = _pair(body, subspace, polynomial, block_dim=32)
+    odd = CompiledSpace(body, wide.loads, subspace, polynomial, H, block_dim=7)
+    a = simulate(readable, 20)
+    for space in (wide, odd):
+        _same(a, simulate(space, 20))
 
 
 @pytest.mark.parametrize(

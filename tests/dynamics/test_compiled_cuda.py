@@ -23,6 +23,7 @@ CASES = [
     ("network", "neo-hookean", wp.float32, {"REG": 216, "STACK": 448, "SHARED": 2048}),
     ("quadratic", "stvk", wp.float64, {"REG": 224, "STACK": 448, "SHARED": 2048}),
     ("linear", "corotational", wp.float32, {"REG": 240, "STACK": 512, "SHARED": 2048}),
+    ("network", "polynomial", wp.float64, {"REG": 176, "STACK": 448, "SHARED": 2048}),
 ]
 
 

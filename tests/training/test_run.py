@@ -65,6 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[Any,
 def test_the_folder_is_a_model_for_the_body(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     folder, _ = run
     assert sorted(p.name for p in folder.iterdir()) == [
+        "README.md",
         "cubature.safetensors",
         "model.json",
         "peers",
@@ -222,6 +223,11 @@ def _same_files(one: Path, other: Path) -> list[str]:
                 for row in card["history"]:
                     del row["seconds"]
             assert cards[0] == cards[1]
+        elif name == "README.md":
+            pages = [(place / name).read_text().splitlines() for place in (one, other)]
+            told = [[x for x in page if not x.startswith("| time to fit ")] for page in pages]
+            assert [len(page) - 1 for page in pages] == [len(x) for x in told]
+            assert told[0] == told[1]
         else:
             assert (one / name).read_bytes() == (other / name).read_bytes()
     return names
@@ -260,7 +266,7 @@ def test_stopped_among_cubatures_it_goes_on_there(
         [SCENE], tmp_path, OPTIONS, kept, lambda *row: rows.append(row[0]), "hodsim train bend.toml"
     )
     assert set(rows) == {"snapshots", "cubature pca-2"}
-    assert len(_same_files(tmp_path, folder)) == 5
+    assert len(_same_files(tmp_path, folder)) == 6
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
@@ -285,7 +291,7 @@ def test_stopped_and_run_again_it_is_the_same_model(
         [SCENE], tmp_path, OPTIONS, kept, lambda *row: rows.append(row[0]), "hodsim train bend.toml"
     )
     assert rows.count("inner") == 8  # from 12: an epoch is told before it is saved
-    assert len(_same_files(tmp_path, folder)) == 5
+    assert len(_same_files(tmp_path, folder)) == 6
     for name, value in load_model(folder).network.state_dict().items():
         assert torch.equal(model.network.state_dict()[name], value)
     other = TrainOptions(12, seed=6, workers=1, fit=FIT)

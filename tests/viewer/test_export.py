@@ -51,6 +51,6 @@ def test_npz_needs_no_pickle(tmp_path: Path) -> None:
 
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"\.h5 or \.npz"):
+    with pytest.raises(InputError, match=r"\.h5, \.npz, \.xdmf or \.pvd"):
         write_motion(tmp_path / "m.csv", MOTION)
     assert not list(tmp_path.iterdir())

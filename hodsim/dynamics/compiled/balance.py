@@ -13,10 +13,9 @@ from typing import Any
 import warp as wp
 
 from hodsim.dynamics.compiled import plan as at
+from hodsim.dynamics.compiled.elastic import elastic
 from hodsim.dynamics.compiled.maps import feature_map
 from hodsim.kernels.block import block
-from hodsim.kernels.block.laws import law_loops
-from hodsim.materials import law_named
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,19 @@ class Balance:
 
 @cache
 def balance(form: str, law: str, real: Any, strided: bool) -> Balance:
-    """The functions for a form of subspace, a law, a scalar type and a branch of `block`."""
+    """The functions for a form of subspace, a law, a scalar type and a branch of `block`.
+
+    `law` is a material's name, or `elastic.POLYNOMIAL`.
+    """
     b = block(real, strided)
     features = feature_map(form, real, strided)
-    named = law_named(law)
-    tets = law_loops(real, strided, named.shared, named.stress, named.tangent)
+    parts = elastic(law, features.flat, real, strided)
     Plan = at.plan_type(real)
     array = wp.array(dtype=real)
     multiply, gram = b.multiply, b.gram
     thread, threads, sync = b.thread, b.threads, b.sync
     lanes, curvature = features.lanes, features.curvature
-    stresses, tangents = tets.stresses, tets.tangents
-    flat = wp.constant(features.flat)
+    elastic_force, elastic_stiffness = parts.force, parts.stiffness
 
     @wp.func(inline=False)
     def evaluate(s: wp.ref[Plan], w: array, c: real, turned: bool):
@@ -72,12 +72,7 @@ def balance(form: str, law: str, real: Any, strided: bool) -> Balance:
         multiply(1, n, n, w, s.dz, ld, s.model, s.damping, ld, w, f + ld, ld, False)
         if turned:
             multiply(1, n, n, w, s.Z, ld, w, s.turn, ld, w, f + 3 * ld, ld, True)
-        rows = 1 + r
-        if flat:
-            rows = 1
-        multiply(rows, s.ld_f, n, w, s.Z, ld, s.model, s.G, s.ld_f, w, s.F, s.ld_f, False)
-        stresses(s.tets, w, s.F, s.X, s.P, s.model, s.a, s.b, s.w)
-        gram(1, n, s.ld_f, w, s.P, s.ld_f, s.model, s.G, s.ld_f, w, f + 2 * ld, ld, False)
+        elastic_force(s, w)
         gram(4, r, n, w, f, ld, w, s.Z + ld, ld, w, s.parts, r, False)
 
     @wp.func
@@ -150,12 +145,7 @@ def balance(form: str, law: str, real: Any, strided: bool) -> Balance:
         if turned:
             multiply(r, n, n, w, J, ld, w, s.turn, ld, w, s.Y, ld, True)
         gram(r, r, n, w, J, ld, w, s.Y, ld, w, s.A, r, False)
-        if flat:
-            tangents(r, s.tets, w, s.F, s.X, s.dP, s.model, s.G, s.model, s.a, s.b, s.w)
-            gram(r, r, s.ld_f, s.model, s.G, s.ld_f, w, s.dP, s.ld_f, w, s.A, r, True)
-        else:
-            tangents(r, s.tets, w, s.F, s.X, s.dP, w, s.F + s.ld_f, s.model, s.a, s.b, s.w)
-            gram(r, r, s.ld_f, w, s.F + s.ld_f, s.ld_f, w, s.dP, s.ld_f, w, s.A, r, True)
+        elastic_stiffness(s, w)
         curvature(s, w)
 
-    return Balance(evaluate, size_of, scale_of, rounding, matrices, tets.declare)
+    return Balance(evaluate, size_of, scale_of, rounding, matrices, parts.declare)

@@ -39,10 +39,17 @@ def step_cost(space: CompiledSpace, iterations: float) -> Cost:
     if widths:
         evaluate.append((1 + r, w, widths[-1] + r))
         matrices.append((1, w, widths[-1]))
+    # Of a polynomial; none without one.
+    pairs = int(plan.layer.numpy()[plan.layers, at.PAIRS]) if not tets else 0
+    if pairs:
+        evaluate += [(1, pairs, w), (1, pairs, pairs), (1, w, w)]
+        matrices += [] if flat else [(r, w, w)]
     size = 8 if space.dtype == "float64" else 4
     # Products of rows that are already there read no constants.
     inner = [(4, r, w)]
     outer = [(r, r, w), (r, r, tets), *((r, r, n) for n in widths)]
+    if pairs and not flat:
+        outer.append((r, r, w))
 
     def flops(products: list[tuple[int, int, int]]) -> float:
         return sum(2.0 * m * n * k for m, n, k in products)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import warp as wp
 
-from hodsim.cubature import Cubature, Sampled
+from hodsim.cubature import Cubature, Polynomial, Sampled, gradients
 from hodsim.dynamics.compiled.plan import Store, on_device, pad, plan_type
 from hodsim.errors import InputError
 from hodsim.fem import Body, Loads
@@ -47,7 +47,7 @@ def pack(
     body: Body,
     loads: Loads,
     subspace: Subspace,
-    cubature: Cubature | None,
+    cubature: Cubature | Polynomial | None,
     h: float,
     integrator: str,
     spec: NewtonSpec,
@@ -65,15 +65,11 @@ def pack(
     plan.h, plan.tolerance, plan.eps = h, spec.tolerance, float(np.finfo(dtype).eps)
 
     # -------------------------------------------------------------------------------- elasticity
-    tets = np.arange(body.mesh.n_tets) if cubature is None else cubature.tets
-    weights = np.ones(len(tets)) if cubature is None else cubature.weights
-    T = padded(len(tets), dtype.itemsize)
-    plan.tets, plan.ld_f = T, 9 * T
-    material = body.material
-    a, b = law_named(material.law).parameters(*lame(material.young, material.poisson))
-    plan.G = model.put(pad(gradient_map(body, B, tets), T))
-    plan.a, plan.b = model.put(np.full(T, a)), model.put(np.full(T, b))
-    plan.w = model.put(pad(weights * body.mesh.volumes[tets], T))
+    places: list[int] = []
+    if isinstance(cubature, Polynomial):
+        places = _pack_polynomial(cubature, plan, model, scratch)
+    else:
+        _pack_tets(body, subspace, cubature, plan, model, scratch)
     # ----------------------------------------------------------------------------------- inertia
     mass, damping = B.T @ (body.mass @ B), B.T @ (body.damping @ B)
     plan.mass, plan.damping = model.rows(mass.T), model.rows(damping.T)
@@ -90,8 +86,9 @@ def pack(
     else:
         # Here F = 1 + G z is rounded, not a position: each tet's stress by about eps (a + b). And
         # the second difference of z loses the digits of z.
-        G = gradient_map(body, B, tets) * (weights * body.mesh.volumes[tets] * (a + b))
-        G = G.reshape(width, -1)
+        tets, weights = _tets_of(body, cubature)
+        scale = weights * body.mesh.volumes[tets] * sum(_constants(body))
+        G = (gradient_map(body, B, tets) * scale).reshape(width, -1)
         plan.noise, plan.far, plan.swing = _STRESS * plan.eps, 1.0, 0.0
         plan.gram, plan.stalled = model.rows(G @ G.T), _STALLED
         plan.mass_noise = _INERTIA * plan.eps * float(rates.max()) ** 2 / float(np.sqrt(width))
@@ -115,13 +112,10 @@ def pack(
     plan.A, plan.H, plan.LU = (scratch.room(r, r) for _ in range(3))
     plan.s = scratch.room(plan.amplitudes + plan.turning)
     plan.turn, plan.Y = scratch.room(width, plan.ld_z), scratch.room(r, plan.ld_z)
-    flat = isinstance(subspace, Linear)
-    plan.F = scratch.room(1 if flat else 1 + r, plan.ld_f)
-    plan.X, plan.P, plan.dP = (scratch.room(n, plan.ld_f) for n in (1, 1, r))
     plan.flag = scratch.room(1)
-    layer = np.zeros((1, 9), dtype=np.int32)
+    layer = np.array([places], dtype=np.int32) if places else np.zeros((1, 9), dtype=np.int32)
     if isinstance(subspace, HoD):
-        layer = _pack_network(subspace, plan, model, scratch)
+        layer = np.vstack([_pack_network(subspace, plan, model, scratch), layer])
     elif isinstance(subspace, (Linear, Quadratic)):
         for i in range(r):
             scratch.fill(plan.Z + (1 + i) * plan.ld_z + i, np.ones(1))
@@ -136,15 +130,50 @@ def pack(
 
 def gradient_map(body: Body, basis: np.ndarray, tets: np.ndarray) -> np.ndarray:
     """G (w, 9, k): the displacement's gradient in tet e is the sum over f of G[f, :, e] z_f."""
-    corners = body.mesh.tets[tets]
-    x = body.mesh.vertices[corners]
-    inverse = np.linalg.inv((x[:, 1:] - x[:, :1]).transpose(0, 2, 1))
-    out = np.empty((basis.shape[1], 9, len(tets)))
-    for f, column in enumerate(basis.T):
-        u = body.expand(column)[corners]
-        edges = (u[:, 1:] - u[:, :1]).transpose(0, 2, 1)
-        out[f] = (edges @ inverse).reshape(-1, 9).T
-    return out
+    G = gradients(body, basis, tets)
+    return np.ascontiguousarray(G.reshape(*G.shape[:2], 9).transpose(0, 2, 1))
+
+
+def _tets_of(body: Body, scheme: Cubature | Polynomial | None) -> tuple[np.ndarray, np.ndarray]:
+    """The tets that a scheme evaluates, and their weights; of a polynomial, those it is made of."""
+    if isinstance(scheme, Cubature):
+        return scheme.tets, scheme.weights
+    return np.arange(body.mesh.n_tets), np.ones(body.mesh.n_tets)
+
+
+def _constants(body: Body) -> tuple[float, float]:
+    material = body.material
+    return law_named(material.law).parameters(*lame(material.young, material.poisson))
+
+
+def _pack_tets(
+    body: Body,
+    subspace: Subspace,
+    cubature: Cubature | None,
+    plan: Any,
+    model: Store,
+    scratch: Store,
+) -> None:
+    tets, weights = _tets_of(body, cubature)
+    r = subspace.rank
+    T = padded(len(tets), model.dtype.itemsize)
+    plan.tets, plan.ld_f = T, 9 * T
+    a, b = _constants(body)
+    plan.G = model.put(pad(gradient_map(body, subspace.basis, tets), T))
+    plan.a, plan.b = model.put(np.full(T, a)), model.put(np.full(T, b))
+    plan.w = model.put(pad(weights * body.mesh.volumes[tets], T))
+    # z = q in a linear subspace, whose gradients of J are G itself.
+    plan.F = scratch.room(1 if isinstance(subspace, Linear) else 1 + r, plan.ld_f)
+    plan.X, plan.P, plan.dP = (scratch.room(n, plan.ld_f) for n in (1, 1, r))
+
+
+def _pack_polynomial(polynomial: Polynomial, plan: Any, model: Store, scratch: Store) -> list[int]:
+    """Its row of `Plan.layer`."""
+    C, Q = polynomial.slopes
+    ld = padded(len(Q), model.dtype.itemsize)
+    constants = [model.put(polynomial.quadratic), model.rows(C.T), model.rows(Q.T)]
+    rooms = [scratch.room(ld), scratch.room(2, ld), scratch.room(plan.width, plan.ld_z)]
+    return [len(Q), ld, *constants, *rooms, 0]
 
 
 @dataclass(frozen=True)
@@ -158,8 +187,8 @@ class _Floor:
     gram: np.ndarray
 
 
-def _floor(body: Body, B: np.ndarray, cubature: Cubature | None) -> _Floor:
-    if cubature is None:
+def _floor(body: Body, B: np.ndarray, cubature: Cubature | Polynomial | None) -> _Floor:
+    if not isinstance(cubature, Cubature):
         swing = float(np.linalg.norm(B, axis=1).max())
         return _Floor(body.rounding, float(np.abs(body.mesh.vertices).max()), swing, B.T @ B)
     sampled = Sampled(body, B, cubature)

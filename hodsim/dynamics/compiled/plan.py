@@ -98,7 +98,8 @@ def plan_type(real: Any) -> Any:
         T: int
         model: wp.array(dtype=real)
         # Rows: width, ld, then where W, b are in `model` and where rows Y (before the activation)
-        # and H (after it), sigma', sigma'', adjoint are in `scratch`.
+        # and H (after it), sigma', sigma'', adjoint are in `scratch`. After the layers, a row of a
+        # polynomial's (`elastic.py`), if it is one.
         layer: wp.array2d(dtype=wp.int32)
         turns: wp.array(dtype=wp.int32)  # which amplitudes have a stiffness
 
@@ -131,8 +132,10 @@ def bodies_type(real: Any) -> Any:
     return Bodies
 
 
-# Columns of `Plan.layer`.
+# Columns of `Plan.layer`, and of its last row for a polynomial: how many pairs of features, the
+# length of a row of them, K, C and Q in `model`, and the products, slopes and matrix in `scratch`.
 N, LD, W, BIAS, ROWS_Y, ROWS_H, S1, S2, ADJOINT = range(9)
+PAIRS, LD_P, POLY_K, POLY_C, POLY_Q, PRODUCTS, SLOPES, MATRIX = range(8)
 
 
 class Store:

@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 import warp as wp
 
-from hodsim.cubature import Cubature
+from hodsim.cubature import Cubature, Polynomial
 from hodsim.dynamics.applied import Applied, Spring, gravity_columns
+from hodsim.dynamics.compiled.elastic import POLYNOMIAL
 from hodsim.dynamics.compiled.launches import FirstBody, Launcher, device_named, threads_of
 from hodsim.dynamics.compiled.pack import pack
 from hodsim.dynamics.compiled.plan import PUSHED, STATUSES, STIFF
@@ -36,7 +37,8 @@ class CompiledSpace:
     body, loads, subspace, step, integrator, newton_spec
         As for `ReducedSpace`.
     cubature
-        The tets and weights that stand for the elastic forces; all tets if None.
+        The tets and weights that stand for the elastic forces, or their polynomial; all tets if
+        None.
     dtype
         "float64" or "float32". In float32 forces within its rounding of the elastic ones (for the
         shipped beam about 1e-4 of its loads) are taken for none, and steps far below 1 ms fail.
@@ -59,7 +61,7 @@ class CompiledSpace:
         body: Body,
         loads: Loads,
         subspace: Subspace,
-        cubature: Cubature | None,
+        cubature: Cubature | Polynomial | None,
         step: float,
         integrator: str = "implicit-euler",
         newton_spec: NewtonSpec | None = None,
@@ -90,9 +92,8 @@ class CompiledSpace:
         self.spec = newton_spec or NewtonSpec()
         real, on = DTYPES[dtype], device_named(device)
         threads = threads_of(block_dim, on)
-        kernel = step_kernel(
-            subspace.form, body.material.law, real, strided=on.is_cuda or threads > 1
-        )
+        law = POLYNOMIAL if isinstance(cubature, Polynomial) else body.material.law
+        kernel = step_kernel(subspace.form, law, real, strided=on.is_cuda or threads > 1)
         packed = pack(body, loads, subspace, cubature, step, integrator, self.spec, real)
         self.launcher = Launcher(kernel, packed, real, on, threads, bodies)
         self.amplitudes_at = _Amplitudes(loads)
