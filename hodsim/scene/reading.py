@@ -95,10 +95,12 @@ def _scene(data: Table, path: Path) -> Scene:
 
 
 def _mesh(table: Any, folder: Path) -> MeshSpec:
-    _check_keys(table, "mesh", ("file", "beam"))
+    _check_keys(table, "mesh", ("file", "scale", "beam"))
     parts: dict[str, Any] = {}
     if "file" in table:
         parts["file"] = folder / text(table["file"], "mesh.file")
+    if "scale" in table:
+        parts["scale"] = table["scale"]
     if "beam" in table:
         parts["beam"] = _build(BeamSpec, table["beam"], "mesh.beam")
     return _build(MeshSpec, parts, "mesh")
@@ -113,11 +115,15 @@ def _random_load(table: Any, where: str) -> RandomLoad:
 
 
 def _region(table: Any, where: str) -> Region:
-    kind = _only_key(table, where, ("box", "sphere", "vertices", "nearest"))
+    kind = _only_key(table, where, ("box", "sphere", "plane", "tag", "vertices", "nearest"))
     value = table[kind]
-    if kind in ("vertices", "nearest"):
+    if kind in ("vertices", "nearest", "tag"):
         return _within(where, lambda: Region(kind, **{kind: value}))
-    keys = ("min", "max") if kind == "box" else ("center", "radius")
+    keys = {
+        "box": ("min", "max"),
+        "sphere": ("center", "radius"),
+        "plane": ("point", "normal", "within"),
+    }[kind]
     _check_keys(value, f"{where}.{kind}", keys, required=keys)
     return _within(f"{where}.{kind}", lambda: Region(kind, **value))
 
