@@ -59,6 +59,8 @@ def read_scene(path: str | Path) -> Scene:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected TOML, but {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: expected a scene, given brackets nested too deeply") from error
     try:
         return _scene(data, path)
     except InputError as error:

@@ -371,3 +371,10 @@ def test_planes_tags_and_the_file_s_unit(tmp_path: Path) -> None:
             read_scene(bad)
     with pytest.raises(InputError, match="scale: expected for a file alone"):
         MeshSpec(beam=BeamSpec(), scale=2.0)
+
+
+def test_deep_nesting_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("x = " + "[" * 100_000)
+    with pytest.raises(InputError, match=f"^{path}: expected .*nested too deeply$"):
+        read_scene(path)
