@@ -24,7 +24,18 @@ from hodsim.scene import read_scene
 from hodsim.snapshots import origin_of
 from hodsim.subspaces import Model, fit_pca, fit_quadratic, save_model
 
-COMMANDS = ("demo", "simulate", "film", "view", "train", "cubature", "compare", "info")
+COMMANDS = (
+    "demo",
+    "init",
+    "run",
+    "simulate",
+    "film",
+    "view",
+    "train",
+    "cubature",
+    "compare",
+    "info",
+)
 STEPS = 8
 
 

@@ -14,7 +14,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hodsim.cli import compare, cubature, demo, export, film, info, peers, simulate, train, view
+from hodsim.cli import (
+    compare,
+    cubature,
+    demo,
+    export,
+    film,
+    info,
+    init,
+    peers,
+    run,
+    simulate,
+    train,
+    view,
+)
 from hodsim.errors import ConvergenceError, InputError
 
 # typer's own class for "this command line makes no sense", or click's in older versions of typer.
@@ -31,6 +44,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("init")(init.init)
+app.command("run")(run.run)
+app.command("run")(run.run)
 app.command("simulate")(simulate.simulate)
 app.command("train")(train.train)
 app.command("cubature")(cubature.cubature)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hodsim.errors import InputError
 from hodsim.fem.assembly import Assembly, Pattern
 from hodsim.materials import lame, law_named
-from hodsim.mesh import TetMesh, beam, read_mesh
+from hodsim.mesh import TetMesh, beam, read_mesh, scaled
 from hodsim.scene import Damping, MaterialSpec, MeshSpec, Scene, select
 
 
@@ -116,7 +116,9 @@ def make_body(
     if mass not in ("lumped", "consistent"):
         raise InputError(f"mass: expected lumped or consistent, given {mass!r}; choose one")
     if len(fixed) == mesh.n_vertices:
-        raise InputError("clamps: expected at least one free vertex, given a region with all")
+        raise InputError(
+            f"clamps: expected at least one free vertex, given a region with all {len(fixed)}"
+        )
     if not len(fixed) and material.density == 0.0:
         raise InputError(
             "body: expected mass or a clamp to hold it, given density 0 and no clamped vertex; "
@@ -157,7 +159,7 @@ def damped(body: Body, damping: Damping) -> Body:
 def make_mesh(spec: MeshSpec) -> TetMesh:
     """The mesh that a scene names: a file, or the beam primitive."""
     if spec.file is not None:
-        return read_mesh(spec.file)
+        return scaled(read_mesh(spec.file), spec.scale)
     assert spec.beam is not None
     return beam(spec.beam.cells, spec.beam.size)
 
@@ -165,7 +167,7 @@ def make_mesh(spec: MeshSpec) -> TetMesh:
 def body_of(scene: Scene) -> Body:
     """The body that a scene describes. Raises `InputError` for what cannot be built."""
     mesh = make_mesh(scene.mesh)
-    chosen = [select(region, mesh.vertices) for region in scene.clamps]
+    chosen = [select(region, mesh.vertices, mesh.tags) for region in scene.clamps]
     fixed = np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
     return make_body(mesh, scene.material, fixed, scene.mass, scene.damping)
 

@@ -113,7 +113,7 @@ def _unit_force(body: Body, load: Load, axis: np.ndarray) -> np.ndarray:
         np.add.at(lumped, body.mesh.tets.ravel(), np.repeat(share, 4))
         return body.restrict(lumped[:, None] * axis)
     assert load.region is not None
-    vertices = select(load.region, body.mesh.vertices)
+    vertices = select(load.region, body.mesh.vertices, body.mesh.tags)
     full = np.zeros((body.mesh.n_vertices, 3))
     full[vertices] = axis / len(vertices)
     force = body.restrict(full)
@@ -127,7 +127,7 @@ def _unit_force(body: Body, load: Load, axis: np.ndarray) -> np.ndarray:
 
 def _torque(body: Body, load: Load) -> _Torque:
     assert load.region is not None
-    vertices = select(load.region, body.mesh.vertices)
+    vertices = select(load.region, body.mesh.vertices, body.mesh.tags)
     arms = body.mesh.vertices[vertices]
     arms = arms - arms.mean(axis=0)
     inertia = (arms * arms).sum() * np.eye(3) - arms.T @ arms

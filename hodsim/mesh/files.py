@@ -1,10 +1,12 @@
-"""Reading and writing meshes through meshio."""
+"""Reading and writing meshes: tets through meshio, and VegaFEM's format by a reader of our own."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,56 +14,141 @@ import numpy as np
 
 from hodsim.errors import InputError
 from hodsim.files import atomic
+from hodsim.mesh.clean import MeshFile, Raw, clean
+from hodsim.mesh.isolated import Arrays, FailedError, isolated
 from hodsim.mesh.tetmesh import TetMesh
+from hodsim.mesh.vega import read_vega
 
 WRITABLE = {".vtu": "vtu", ".vtk": "vtk", ".msh": "gmsh", ".mesh": "medit"}
 """Suffixes that `write_mesh` accepts, with meshio's name of each format: all keep float64."""
+SURFACES = (".obj", ".stl", ".ply", ".off")
+"""Suffixes of formats that hold surfaces."""
+
+# What reading may take: far more than any sound file does, and an end for the others.
+_SECONDS, _SECONDS_A_MB = 10, 4
+_MEMORY, _MEMORY_A_BYTE = 2 << 30, 60
+_MOST_BYTES = 4 << 30
+# How .vtu files name the arrays that hold tags.
+_TAG = "set:"
 
 
 def read_mesh(path: str | Path) -> TetMesh:
-    """Read the tets of a mesh file in any format that meshio knows by its suffix.
+    """Read the tets of a mesh file: `open_mesh` without its notes."""
+    return open_mesh(path).mesh
 
-    All blocks of linear tets are joined; other cells, and vertices that no tet uses, are dropped.
+
+def open_mesh(path: str | Path) -> MeshFile:
+    """Read the tets of a file in any format that meshio knows by its suffix, or VegaFEM's .veg.
+
+    All blocks of linear tets are joined; other cells, and vertices that no tet uses, are dropped,
+    which the notes tell. Point sets, cell sets, physical groups and arrays of whole numbers
+    ("material=2") become the mesh's tags. meshio runs in a process of its own, with bounded time
+    and memory; a file that this process has read before, and that has not changed, is not read
+    again.
 
     Raises
     ------
     InputError
-        The file is missing, unreadable, without linear tets, or its tets are refused by
-        `TetMesh`; the message begins with the file's name. Tets are counted in file order, and
-        vertices after unused ones were dropped.
+        The file is missing, too large (4 GiB), unreadable, a surface, without linear tets, or its
+        tets are refused by `TetMesh`; the message begins with the file's name. Tets are counted in
+        file order, and vertices after unused ones were dropped.
     """
     path = Path(path)
+    size, changed = _checked(path)
+    return _open(path.absolute(), str(path), size, changed)
+
+
+@lru_cache(maxsize=8)
+def _open(path: Path, name: str, size: int, changed: int) -> MeshFile:
+    """`changed` [ns] and `size` [bytes] tell one state of the file from another."""
+    del changed
+    try:
+        raw = read_vega(path) if path.suffix.lower() == ".veg" else _raw(path, name, size)
+        return clean(raw)
+    except InputError as error:
+        told = str(error).removeprefix(f"{path}: ").removeprefix(f"{name}: ")
+        raise InputError(f"{name}: {told}") from error
+
+
+def read_cells(path: Path, name: str, size: int) -> tuple[Arrays, dict[str, Any]]:
+    """What meshio finds in a file of `size` bytes: arrays, and cells by kind and names of tags.
+
+    Raises InputError, beginning with `name`, where it finds nothing that it can read.
+    """
+    try:
+        found = isolated(
+            "read",
+            path,
+            seconds=_SECONDS + _SECONDS_A_MB * size // 10**6,
+            memory=_MEMORY + _MEMORY_A_BYTE * size,
+        )
+    except FailedError as error:
+        raise InputError(
+            f"{name}: meshio could not read it as {path.suffix} ({error}); check that the file is "
+            "whole"
+        ) from error
+    return found, json.loads(found["about"].tobytes())
+
+
+def _raw(path: Path, name: str, size: int) -> Raw:
+    found, about = read_cells(path, name, size)
+    if not len(found["tets"]):
+        kinds = sorted(about["cells"]) or ["nothing"]
+        raise InputError(
+            f"expected linear tets (4 vertices each), found {', '.join(kinds)}; export a volume "
+            "mesh of linear tets"
+            + (", or fill the surface: hodsim init" if "triangle" in kinds else "")
+        )
+    starts, vertices = found["tag_starts"], found["tag_vertices"]
+    tags = {n: vertices[starts[k] : starts[k + 1]] for k, n in enumerate(about["tags"])}
+    n = len(found["points"])
+    notes = [
+        f"tag {tag!r} names vertices that are not there, and is left out"
+        for tag, chosen in tags.items()
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < n
+    ]
+    tags = {t: v for t, v in tags.items() if len(v) and 0 <= v.min() <= v.max() < n}
+    if about["tags_left_out"]:
+        notes.append(f"left out {about['tags_left_out']} tags beyond the first {len(tags)}")
+    return Raw(found["points"], found["tets"], tags, about["cells"], tuple(notes))
+
+
+def _checked(path: Path) -> tuple[int, int]:
+    """Size [bytes] and time of last change [ns] of a mesh file that may be read."""
     if not path.is_file():
         raise InputError(f"{path}: expected a mesh file, but there is none; check the path")
-    import meshio  # here and not above: it takes as long to import as all else in this room
+    suffix = path.suffix.lower()
+    if suffix in SURFACES:
+        raise InputError(
+            f"{path}: expected a mesh of tets, given {suffix}, which holds a surface; fill it with "
+            f"tets: hodsim init {path.name}"
+        )
+    if suffix != ".veg":
+        import meshio  # here and not above: it takes as long to import as all else in this room
 
-    if path.suffix.lower() not in meshio.extension_to_filetypes:
+        if suffix not in meshio.extension_to_filetypes:
+            raise InputError(
+                f"{path}: expected a mesh format known by its suffix ({', '.join(WRITABLE)}, .veg "
+                f"and others of meshio), given {path.suffix!r}; convert it"
+            )
+    return size_of(path)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Size [bytes] and time of last change [ns]. Raises InputError above 4 GiB."""
+    told = path.stat()
+    if told.st_size > _MOST_BYTES:
         raise InputError(
-            f"{path}: expected a mesh format known by its suffix ({', '.join(WRITABLE)} and "
-            f"others of meshio), given {path.suffix!r}; convert it"
+            f"{path}: expected a mesh file of at most {_MOST_BYTES >> 30} GiB, given "
+            f"{told.st_size / 2**30:.1f}; coarsen it"
         )
-    with _quiet(path, "read"):
-        data = meshio.read(path)
-    blocks = [block.data for block in data.cells if block.type == "tetra" and len(block.data)]
-    if not blocks:
-        found = sorted({block.type for block in data.cells}) or ["nothing"]
-        raise InputError(
-            f"{path}: expected linear tets (4 vertices each), found {', '.join(found)}; "
-            "export a volume mesh of linear tets"
-        )
-    points, tets = np.asarray(data.points), np.concatenate(blocks)
-    # An index out of range is left for TetMesh to name.
-    if points.ndim == 2 and tets.min() >= 0 and tets.max() < len(points):
-        used, tets = np.unique(tets, return_inverse=True)
-        points, tets = points[used], tets.reshape(-1, 4)
-    try:
-        return TetMesh(points, tets)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    return told.st_size, told.st_mtime_ns
 
 
 def write_mesh(mesh: TetMesh, path: str | Path) -> None:
     """Write `mesh` in one move to `path`, as .vtu, .vtk, .msh (Gmsh 4.1) or .mesh (Medit).
+
+    Tags are kept by .vtu alone, as arrays that are 1 on their vertices.
 
     Raises
     ------
@@ -76,7 +163,11 @@ def write_mesh(mesh: TetMesh, path: str | Path) -> None:
         )
     import meshio
 
-    data = meshio.Mesh(mesh.vertices, [("tetra", mesh.tets)])
+    marks = {}
+    for name, vertices in mesh.tags.items() if kind == "vtu" else ():
+        marks[_TAG + name] = np.zeros(mesh.n_vertices, dtype=np.uint8)
+        marks[_TAG + name][vertices] = 1
+    data = meshio.Mesh(mesh.vertices, [("tetra", mesh.tets)], point_data=marks)
     with atomic(path) as temporary, _quiet(path, "write"):
         data.write(temporary, file_format=kind)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,17 +29,22 @@ class TetMesh:
         Rest positions [m], shape (n_vertices, 3), float64.
     tets
         Vertex indices, shape (n_tets, 4), int32.
+    tags
+        Named sets of vertices, as regions of scenes name them: ascending indices, shape (k,)
+        with k >= 1, int64. They are no part of the digest.
 
     Raises
     ------
     InputError
         Wrong shape or type, a vertex not finite, an index out of range, a vertex repeated in a
-        tet, a tet without volume, a face of more than two tets, a tet folded through its
-        neighbour (inverted), or a vertex that no tet uses. The tet and its vertices are named.
+        tet, the same tet twice, a tet without volume, a face of more than two tets, a tet folded
+        through its neighbour (inverted), a vertex that no tet uses, or a tag without vertices or
+        of others than the mesh's. The tet and its vertices are named.
     """
 
     vertices: NDArray[np.float64]
     tets: NDArray[np.int32]
+    tags: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         vertices = _checked_vertices(self.vertices)
@@ -45,6 +52,7 @@ class TetMesh:
         with np.errstate(over="ignore", invalid="ignore"):  # refused with the flat ones
             volumes = _signed_volumes(vertices, tets)
             _refuse_flat(vertices, tets, volumes)
+        _refuse_repeated(tets)
         negative = volumes < 0.0
         tets[negative, 2:] = tets[negative, :1:-1]
         faces = group_faces(tets)
@@ -60,6 +68,7 @@ class TetMesh:
         for name, array in (("vertices", vertices), ("tets", tets), ("_surface", surface)):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        object.__setattr__(self, "tags", _checked_tags(self.tags, len(vertices)))
 
     @property
     def n_vertices(self) -> int:
@@ -97,7 +106,12 @@ class TetMesh:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Built anew in the other process: pickled arrays would come back writable.
-        return TetMesh, (self.vertices, self.tets)
+        return TetMesh, (self.vertices, self.tets, dict(self.tags))
+
+
+def scaled(mesh: TetMesh, factor: float) -> TetMesh:
+    """The mesh `factor` times as large, its tags with it. Raises InputError as `TetMesh` does."""
+    return mesh if factor == 1.0 else TetMesh(factor * mesh.vertices, mesh.tets, mesh.tags)
 
 
 def _checked_vertices(given: Any) -> NDArray[np.float64]:
@@ -137,6 +151,20 @@ def _checked_tets(given: Any, n_vertices: int) -> NDArray[np.int32]:
     return np.ascontiguousarray(tets, dtype=np.int32)
 
 
+def _checked_tags(given: Any, n_vertices: int) -> Mapping[str, NDArray[np.int64]]:
+    tags = {}
+    for name, vertices in given.items():
+        chosen = np.unique(np.asarray(vertices, dtype=np.int64))
+        if not len(chosen) or chosen[0] < 0 or chosen[-1] >= n_vertices:
+            raise InputError(
+                f"mesh: tag {name!r}: expected indices from 0 to {n_vertices - 1}, given "
+                + (f"{chosen[0]} to {chosen[-1]}" if len(chosen) else "none")
+            )
+        chosen.flags.writeable = False
+        tags[str(name)] = chosen
+    return MappingProxyType(tags)
+
+
 def _signed_volumes(vertices: NDArray[np.float64], tets: NDArray[np.int32]) -> NDArray[np.float64]:
     a, b, c, d = np.moveaxis(vertices[tets], 1, 0)
     signed: NDArray[np.float64] = np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a) / 6.0
@@ -157,6 +185,19 @@ def _refuse_flat(
         raise InputError(
             f"mesh: {_name(tets, flat[0])} has no volume ({volumes[flat[0]]:.3g} m^3, longest side "
             f"{edge[flat[0]]:.3g} m){_more(len(flat))}; remove or remesh it"
+        )
+
+
+def _refuse_repeated(tets: NDArray[np.int32]) -> None:
+    _, first, number = np.unique(
+        np.sort(tets, axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    again = np.flatnonzero(first[number.ravel()] != np.arange(len(tets)))
+    if len(again):
+        one = first[number.ravel()[again[0]]]
+        raise InputError(
+            f"mesh: expected each tet once, but {_name(tets, again[0])} has the vertices of tet "
+            f"{one}{_more(len(again), 'are repeated')}; remove one of the two"
         )
 
 
@@ -188,5 +229,7 @@ def _name(tets: NDArray[Any], tet: Any) -> str:
     return f"tet {int(tet)} (vertices {', '.join(str(int(v)) for v in tets[tet])})"
 
 
-def _more(count: int) -> str:
-    return f", as have {count - 1} more" if count > 1 else ""
+def _more(count: int, verb: str = "have") -> str:
+    if count < 2:
+        return ""
+    return f", as have {count - 1} more" if verb == "have" else f", and {count - 1} more {verb}"

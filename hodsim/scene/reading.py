@@ -61,6 +61,8 @@ def read_scene(path: str | Path) -> Scene:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected TOML, but {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: expected a scene, given brackets nested too deeply") from error
     try:
         return _scene(data, path)
     except InputError as error:
@@ -98,10 +100,12 @@ def _scene(data: Table, path: Path) -> Scene:
 
 
 def _mesh(table: Any, folder: Path) -> MeshSpec:
-    _check_keys(table, "mesh", ("file", "beam"))
+    _check_keys(table, "mesh", ("file", "scale", "beam"))
     parts: dict[str, Any] = {}
     if "file" in table:
         parts["file"] = folder / text(table["file"], "mesh.file")
+    if "scale" in table:
+        parts["scale"] = table["scale"]
     if "beam" in table:
         parts["beam"] = _build(BeamSpec, table["beam"], "mesh.beam")
     return _build(MeshSpec, parts, "mesh")
@@ -133,11 +137,15 @@ def _random_load(table: Any, where: str) -> RandomLoad:
 
 
 def _region(table: Any, where: str) -> Region:
-    kind = _only_key(table, where, ("box", "sphere", "vertices", "nearest"))
+    kind = _only_key(table, where, ("box", "sphere", "plane", "tag", "vertices", "nearest"))
     value = table[kind]
-    if kind in ("vertices", "nearest"):
+    if kind in ("vertices", "nearest", "tag"):
         return _within(where, lambda: Region(kind, **{kind: value}))
-    keys = ("min", "max") if kind == "box" else ("center", "radius")
+    keys = {
+        "box": ("min", "max"),
+        "sphere": ("center", "radius"),
+        "plane": ("point", "normal", "within"),
+    }[kind]
     _check_keys(value, f"{where}.{kind}", keys, required=keys)
     return _within(f"{where}.{kind}", lambda: Region(kind, **value))
 

@@ -36,18 +36,23 @@ class BeamSpec:
 class MeshSpec:
     """Where the mesh comes from: a `file`, or the `beam` primitive; one of the two.
 
-    Raises InputError where neither or both are given.
+    `scale` is the length [m] of the file's unit: 0.001 for a file in millimetres. Raises InputError
+    where neither or both are given, or a scale that is not above 0, or one for the beam.
     """
 
     file: Path | None = None
     beam: BeamSpec | None = None
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.beam is None):
             raise InputError("file: expected either file or beam, given both or neither")
         if self.file is not None:
             _set(self, file=_path(self.file, "file"))
+            _set(self, scale=number(self.scale, "scale", above=0.0))
         else:
+            if self.scale != 1.0:
+                raise InputError("scale: expected for a file alone, given for the beam")
             instance(self.beam, "beam", BeamSpec)
 
 

@@ -37,6 +37,7 @@ from hodsim.training.split import held_out_of
 from hodsim.training.team import Team, joined
 
 _COMPONENTS = 20
+_FEW = ("pca", "quadratic", "hod")
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,15 @@ def train(
     progress: Callable[[str, int, int, dict[str, Any]], None] | None = None,
     command: str = "",
     device: str = "cpu",
+    few: bool = False,
 ) -> Model:
     """Train one model for all the scenes and write its folder `out`.
 
     Snapshots go to the folder `snapshots` (`out`/snapshots unless given) and are kept. A stopped
     run goes on where it was. `progress(stage, done, total, row)` is told of snapshots, epochs and
     cubatures. Processes that torchrun started fit together, on `device` "cpu" or "cuda"; the first
-    does all the rest, and the files must be where all can read them.
+    does all the rest, and the files must be where all can read them. With `few`, cubatures are
+    fitted for the network, and PCA and the quadratic manifold of its rank, alone.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def train(
         The loss is no longer finite.
     """
     with joined(device) as team:
-        return _train(scenes, Path(out), options, snapshots, progress, command, team)
+        return _train(scenes, Path(out), options, snapshots, progress, command, team, few)
 
 
 def _train(
@@ -84,6 +87,7 @@ def _train(
     progress: Callable[[str, int, int, dict[str, Any]], None] | None,
     command: str,
     team: Team,
+    few: bool,
 ) -> Model:
     store = Store(snapshots or out / "snapshots")
 
@@ -162,7 +166,7 @@ def _train(
         out,
         body,
         stored,
-        subspaces_of(stored),
+        [(kind, rank) for kind in _FEW] if few else subspaces_of(stored),
         seen.u,
         measured.u,
         seed=options.seed,

@@ -129,7 +129,7 @@ REFUSED = {
         [[0, 1, 2, 3], [0, 1, 2, 4]],
         r"tet 0 .* is inverted.*tet 1 ",
     ),
-    "the same tet twice": (CORNERS, [[0, 1, 2, 3], [1, 2, 3, 0]], r"tet 0 .* is inverted.*tet 1 "),
+    "the same tet twice": (CORNERS, [[0, 1, 2, 3], [1, 2, 3, 0]], r"tet 1 .* vertices of tet 0;"),
     "unused vertices": ([*CORNERS, [5, 5, 5], [6, 6, 6]], [[0, 1, 2, 3]], "2 do not.*vertex 4"),
 }
 

@@ -47,12 +47,32 @@ def test_other_regions() -> None:
     assert select(Region("vertices", vertices=(5, 2, 5)), VERTICES).tolist() == [2, 5]
 
 
+def test_planes_and_tags() -> None:
+    # x + z = 0.75 m, not through the origin and its normal no unit vector.
+    plane = Region("plane", point=(0.5, 9, 0.25), normal=(3, 0, 3), within=0.01)
+    wanted = np.abs(VERTICES[:, 0] + VERTICES[:, 2] - 0.75) / 2**0.5 <= 0.01
+    assert 5 < wanted.sum() < 50
+    assert select(plane, VERTICES).tolist() == np.flatnonzero(wanted).tolist()
+    exact = Region("plane", point=(1, 0, 0), normal=(-1, 0, 0), within=0.0)
+    assert select(exact, VERTICES).tolist() == np.flatnonzero(VERTICES[:, 0] == 1.0).tolist()
+    tags = {"foot": np.array([3, 8]), "hand": np.array([5])}
+    assert select(Region("tag", tag="foot"), VERTICES, tags).tolist() == [3, 8]
+    with pytest.raises(InputError, match="has 'foot', 'hand'; found 0 vertices; did you mean 'fo"):
+        select(Region("tag", tag="fooot"), VERTICES, tags)
+    with pytest.raises(InputError, match=r"which has none; found 0 vertices$"):
+        select(Region("tag", tag="foot"), VERTICES)
+
+
 @pytest.mark.parametrize(
     ("region", "message"),
     [
+        (
+            Region("plane", point=(9, 0, 0), normal=(1, 0, 0), within=1),
+            r"found none of 514; .*spans",
+        ),
         (Region("box", min=(2, 0, 0), max=(3, 1, 1)), r"min \(2.0, 0.0, 0.0\).*spans"),
-        (Region("sphere", center=(0, 9, 0), radius=1), r"radius 1.0.*found none"),
-        (Region("vertices", vertices=(3, 514)), "below 514.*given 514"),
+        (Region("sphere", center=(0, 9, 0), radius=1), r"radius 1.0.*found none of 514"),
+        (Region("vertices", vertices=(3, 514)), "below 514.*given 514 and 1 that are"),
     ],
 )
 def test_empty_regions_are_refused_by_name(region: Region, message: str) -> None:
@@ -65,6 +85,9 @@ def test_empty_regions_are_refused_by_name(region: Region, message: str) -> None
     [
         ({"kind": "cone"}, "kind"),
         ({"kind": "box", "min": (0, 0, 0)}, "max: missing"),
+        ({"kind": "plane", "point": (0, 0, 0), "normal": (0, 0, 0), "within": 1}, "zero vector"),
+        ({"kind": "plane", "point": (0, 0, 0), "normal": (0, 0, 1), "within": -1}, "within"),
+        ({"kind": "tag", "tag": " "}, "tag: expected some text"),
         ({"kind": "nearest", "nearest": (0, 0, 0), "radius": 1.0}, "radius: not a part"),
         ({"kind": "sphere", "center": (0, 0, 0), "radius": np.nan}, "radius"),
     ],
@@ -95,6 +118,8 @@ def test_load_in_time() -> None:
             Region("sphere", center=(1, 0, 0), radius=0.1),
             Region("vertices", vertices=(1, 2)),
             Region("nearest", nearest=(0, 0, 0.1)),
+            Region("plane", point=(0, 0, 0), normal=(0, 1, 0), within=0.5),
+            Region("tag", tag="far end"),
         ]
     ),
     st.sampled_from(["force", "torque", "gravity"]),

@@ -421,3 +421,39 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def test_planes_tags_and_the_file_s_unit(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        FULL.replace('vtu"\n', 'vtu"\nscale = 0.001\n')
+        .replace("vertices = [0, 3, 7]", 'tag = "foot"')
+        .replace(
+            "sphere = { center = [0.5, 0, 0], radius = 0.1 }",
+            "plane = { point = [0, 0, 0], normal = [0, 2, 0], within = 0.1 }",
+        )
+    )
+    scene = read_scene(path)
+    assert scene.mesh == MeshSpec(file=tmp_path / "../meshes/beam.vtu", scale=0.001)
+    assert scene.clamps[1:] == (
+        Region("tag", tag="foot"),
+        Region("plane", point=(0, 0, 0), normal=(0, 2, 0), within=0.1),
+    )
+    for old, new, message in (
+        ("0.001", "0", r"mesh\.scale: expected a finite number > 0"),
+        ("normal = [0, 2, 0], ", "", r"clamp\[2\]\.plane\.normal: missing"),
+        ('"foot"', "3", r"clamp\[1\]\.tag: expected some text"),
+    ):
+        bad = tmp_path / "b.toml"
+        bad.write_text(path.read_text().replace(old, new))
+        with pytest.raises(InputError, match=message):
+            read_scene(bad)
+    with pytest.raises(InputError, match="scale: expected for a file alone"):
+        MeshSpec(beam=BeamSpec(), scale=2.0)
+
+
+def test_deep_nesting_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("x = " + "[" * 100_000)
+    with pytest.raises(InputError, match=f"^{path}: expected .*nested too deeply$"):
+        read_scene(path)

@@ -19,7 +19,7 @@ class LoadArrows:
     def __init__(self, scene: Scene, body: Body) -> None:
         self._gravity = [load for load in scene.loads if load.kind == "gravity"]
         self._local = [
-            (load, select(load.region, body.mesh.vertices))
+            (load, select(load.region, body.mesh.vertices, body.mesh.tags))
             for load in scene.loads
             if load.region is not None
         ]

@@ -1,0 +1,87 @@
+"""Work on files from strangers, in a process of its own with bounded time and memory.
+
+meshio trusts what a file says: cut or made-up files have it loop, print, ask for terabytes, or
+leave the process. fTetWild is compiled code that can abort. Neither can do more here than fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hodsim.errors import InputError
+
+_CHILD = Path(__file__).with_name("child.py")
+_REASON = 300  # characters of a reason that are told
+_SHARE = 5  # how many times its processor time it may take by the clock, on a busy machine
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class FailedError(InputError):
+    """The child did not do it; the text says why, without the file's name."""
+
+
+def isolated(task: str, path: Path, *, seconds: int, memory: int, **options: Any) -> Arrays:
+    """What `child.py` makes of `path`: the arrays it leaves.
+
+    Parameters
+    ----------
+    task
+        A task of `child.py`.
+    seconds, memory
+        Most processor time [s] and address space [bytes], where the system can bound them; by the
+        clock it may take five times as long.
+    options
+        Of the task, ready for JSON.
+
+    Raises
+    ------
+    FailedError
+        It raised, crashed, or took more than it may.
+    """
+    told = json.dumps({"memory": memory, "seconds": seconds, **options})
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    with tempfile.TemporaryDirectory(prefix="hodsim-") as folder:
+        out, said = Path(folder) / "out.npz", Path(folder) / "said.txt"
+        # -P: the folder of the script holds modules of hodsim, which are not to be imported bare.
+        words = [sys.executable, "-P", str(_CHILD), task, str(path.absolute()), str(out), told]
+        try:
+            with said.open("wb") as file:
+                code = subprocess.run(  # noqa: S603  (our own script, no shell)
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    timeout=_SHARE * seconds,
+                    env=os.environ | threads,
+                    check=False,
+                ).returncode
+        except subprocess.TimeoutExpired as error:
+            raise FailedError(f"it took more than {_SHARE * seconds} s") from error
+        if code == 0:
+            with np.load(out, allow_pickle=False) as found:
+                return {name: found[name] for name in found.files}
+        raise FailedError(_reason(code, said.read_bytes()[-4096:], seconds))
+
+
+def _reason(code: int, said: bytes, seconds: int) -> str:
+    lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
+    if code == -getattr(signal, "SIGXCPU", 0):
+        return f"it took more than {seconds} s"
+    if code < 0:
+        return f"it crashed by signal {-code}"
+    if not lines:
+        return f"it stopped with code {code}"
+    # A reader that gives up with sys.exit(1) has printed why before.
+    last = lines[-2] if lines[-1].startswith("SystemExit") and len(lines) > 1 else lines[-1]
+    return " ".join("".join(c if c.isprintable() else " " for c in last).split())[:_REASON]
