@@ -68,7 +68,7 @@ QUICK: dict[str, Any] = {
     "sweep_epochs": 3,
     "seeds": 2,
     "alphas": "1e-5,1e-4",
-    "betas": "1e-4,1e-3",
+    "betas": "1e-3,1e-2",
     "shown": 100,
     "directions": 4,
 }
@@ -82,7 +82,7 @@ FULL: dict[str, Any] = {
     "sweep_epochs": 4,
     "seeds": 3,
     "alphas": "1e-6,1e-5,1e-4,1e-3",
-    "betas": "1e-5,1e-4,1e-3,1e-2",
+    "betas": "1e-4,1e-3,1e-2,1e-1",
     "shown": 500,
     "directions": 16,
 }
@@ -121,7 +121,11 @@ def parser() -> OneLineParser:
     out.add_argument("--batch", type=int, default=16, help="images of a step (16)")
     out.add_argument("--rate", type=float, default=1e-3, help="Adam's first rate (0.001)")
     out.add_argument("--alphas", metavar="LIST", help="weights to try of the Jacobian's norm")
-    out.add_argument("--betas", metavar="LIST", help="weights to try of the second penalty")
+    out.add_argument(
+        "--betas",
+        metavar="LIST",
+        help="to try of the Hessian's diagonals; the rival's are these over the number of pixels",
+    )
     out.add_argument("--noise", type=float, default=0.1, help="of the stochastic penalty (0.1)")
     out.add_argument("--draws", type=int, default=1, help="of its noise, for each image (1)")
     out.add_argument(
@@ -299,7 +303,7 @@ def tables(studies: dict[str, Study]) -> list[Any]:
 
 
 def weight(value: float | None) -> str:
-    return f"{value:g}" if value else "-"
+    return f"{value:.3g}" if value else "-"
 
 
 def figure(r: Result, scale: float, what: Callable[[Any], float]) -> str:

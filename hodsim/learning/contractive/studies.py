@@ -28,8 +28,8 @@ class Plan:
     methods : by name.
     alphas : weights of the Jacobian's norm, tried with first order alone; the best one is kept by
         the methods of second order, so that they differ from first order by their own penalty.
-    betas : weights of the second penalty, as many for each method that has one. They are of one
-        scale: both estimate parts of |H|_F^2.
+    betas : weights of the Hessian's squared diagonals. The rival's, of |H|_F^2, are these over the
+        number of pixels: so many entries of H stand for each of its diagonals'.
     tuned : choose for the classifier that trains the encoder on, not for the one that does not.
     sweep_epochs : of trying a weight, on the first seed.
     seeds : runs with the weights chosen.
@@ -39,7 +39,7 @@ class Plan:
 
     methods: tuple[str, ...] = tuple(METHODS)
     alphas: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3)
-    betas: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
+    betas: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     tuned: bool = True
     sweep_epochs: int = 4
     seeds: int = 3
@@ -149,8 +149,9 @@ class _Doing:
             sweep = self._of_alphas()
             alpha = _best(sweep).alpha
         if method.order == 2:
-            sweep = [self._tried(replace(plan.job, method=method.name, alpha=alpha, beta=b))
-                     for b in plan.betas]  # fmt: skip
+            over = self.parts.pixels if method.name == "stochastic" else 1
+            job = replace(plan.job, method=method.name, alpha=alpha)
+            sweep = [self._tried(replace(job, beta=b / over)) for b in plan.betas]
             beta = _best(sweep).beta
         if sweep and _best(sweep).diverged:
             return Result(method.name, tuple(sweep), edge=False, runs=())
