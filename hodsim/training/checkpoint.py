@@ -8,16 +8,15 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hodsim.files import atomic
-from hodsim.networks import HoDNet
 
 
 def save_checkpoint(
     path: Path,
     key: dict[str, Any],
-    network: HoDNet,
+    network: nn.Module,
     stage: int,
     epoch: int,
     history: list[dict[str, Any]],
@@ -33,7 +32,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, key: dict[str, Any], network: HoDNet
+    path: Path, key: dict[str, Any], network: nn.Module
 ) -> tuple[int, int, list[dict[str, Any]], dict[int, dict[str, Tensor]]] | None:
     """Put the weights back into `network`; stage, epoch, history and moments of the stored fit.
 

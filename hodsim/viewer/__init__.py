@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hodsim.viewer.bodies import Panel, Row, animation, side_by_side
+from hodsim.viewer.contractive import Contraction, images_plot, ratio_plot
 from hodsim.viewer.curves import Curve, TetCurve, cubature_plot, error_plot
 from hodsim.viewer.export import SERIES, Motion, check_suffix, read_motion, write_motion
 from hodsim.viewer.films import check_fps, film, film_kind, picture
@@ -14,6 +15,7 @@ from hodsim.viewer.trial import check_drawing
 
 __all__ = [
     "SERIES",
+    "Contraction",
     "Curve",
     "Motion",
     "Panel",
@@ -32,7 +34,9 @@ __all__ = [
     "error_plot",
     "film",
     "film_kind",
+    "images_plot",
     "picture",
+    "ratio_plot",
     "read_motion",
     "side_by_side",
     "steps_plot",

@@ -13,11 +13,12 @@ optimiser does beside them by the clock.
 from hodsim.learning.finetune.costs import Costs, measure_costs
 from hodsim.learning.finetune.methods import METHODS, Method, methods_of
 from hodsim.learning.finetune.points import Point, evaluate
-from hodsim.learning.finetune.problem import NETWORKS, Problem, problem_of, shortened
+from hodsim.learning.finetune.problem import NETWORKS, Problem, problem_of
 from hodsim.learning.finetune.runs import Job, Run, run
 from hodsim.learning.finetune.starts import Checkpoint, Start, checkpoint
 from hodsim.learning.finetune.store import Store
 from hodsim.learning.finetune.studies import Plan, Result, Study, study
+from hodsim.learning.images import shortened
 
 __all__ = [
     "METHODS",

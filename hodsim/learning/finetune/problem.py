@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hodsim.errors import InputError
-from hodsim.learning.images import Images, batches
+from hodsim.learning.images import Images, batches, digest_of
 from hodsim.learning.networks import autoencoder, lenet5, resnet20, vgg11
 from hodsim.optimizers import Batch
 
@@ -56,12 +55,9 @@ class Problem:
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        told = hashlib.sha256()
         images = self.images
-        for part in (images.train_x, images.train_y, images.test_x, images.test_y):
-            told.update(repr(tuple(part.shape)).encode())
-            told.update(part.contiguous().numpy().tobytes())
-        object.__setattr__(self, "digest", told.hexdigest())
+        told = digest_of(images.train_x, images.train_y, images.test_x, images.test_y)
+        object.__setattr__(self, "digest", told)
 
     def drawn(self, seed: int) -> nn.Module:
         """The network with weights that `seed` decides, in training mode."""
@@ -126,32 +122,6 @@ def problem_of(network: str, images: Images, width: float = 1.0) -> Problem:
         "error rate",
         most=_MOST.get(network, 10_000),
     )
-
-
-def shortened(images: Images, train: int, test: int) -> Images:
-    """The first so many images of each part, fewer where there are not as many.
-
-    Raises
-    ------
-    InputError : a number below 1.
-    """
-    for name, n in (("training images", train), ("test images", test)):
-        if n < 1:
-            raise InputError(f"{name}: expected at least 1, got {n}")
-    return replace(
-        images,
-        train_x=_spread(images.train_x, train),
-        train_y=_spread(images.train_y, train),
-        test_x=_spread(images.test_x, test),
-        test_y=_spread(images.test_y, test),
-    )
-
-
-def _spread(part: Tensor, n: int) -> Tensor:
-    """n entries at even distances: files may be sorted by class."""
-    if n >= len(part):
-        return part
-    return part[torch.arange(n) * len(part) // n]
 
 
 def _classifier(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,11 +10,12 @@ from typing import Any
 
 import torch
 
-from hodsim.files import atomic, file_name, sha256_of
+from hodsim.files import sha256_of
 from hodsim.learning.finetune.costs import Costs
 from hodsim.learning.finetune.problem import Problem
 from hodsim.learning.finetune.runs import Job, Run
 from hodsim.learning.finetune.starts import Checkpoint
+from hodsim.learning.kept import place_of, read_kept, write_kept
 
 
 class Store:
@@ -42,20 +42,20 @@ class Store:
         """
         facts = {"problem": problem.name, "data": problem.digest, "batch": batch}
         path = self._path("costs", f"{problem.name}-batch-{batch}", facts)
-        told = _read(path)
+        told = read_kept(path)
         try:
             return Costs(**told["costs"])
         except (KeyError, TypeError, ValueError):
             found = measure()
             machine = {"processor": platform.processor() or platform.machine()}
             machine |= {"torch": torch.__version__, "threads": str(torch.get_num_threads())}
-            _write(path, facts | {"machine": machine, "costs": asdict(found)})
+            write_kept(path, facts | {"machine": machine, "costs": asdict(found)})
             return found
 
     def read(self, problem: Problem, start: Checkpoint, job: Job, costs: Costs) -> Run | None:
         """A run that was done; None where there is none, or it cannot be read."""
         facts = _facts(problem, start, job, costs)
-        told = _read(self._run(problem, job, facts))
+        told = read_kept(self._run(problem, job, facts))
         try:
             return Run.from_dict(told["run"]) if told["key"] == sha256_of(facts) else None
         except (KeyError, TypeError, ValueError):
@@ -64,7 +64,7 @@ class Store:
     def write(self, problem: Problem, start: Checkpoint, job: Job, costs: Costs, done: Run) -> None:
         facts = _facts(problem, start, job, costs)
         told = {"key": sha256_of(facts), "run": done.to_dict()}
-        _write(self._run(problem, job, facts), told)
+        write_kept(self._run(problem, job, facts), told)
 
     def _run(self, problem: Problem, job: Job, facts: dict[str, Any]) -> Path | None:
         values = (f"{v:g}" if isinstance(v, float) else str(v) for v in job.setting.values())
@@ -72,9 +72,7 @@ class Store:
         return self._path("runs", f"{name}-seed-{job.seed}", facts)
 
     def _path(self, kind: str, name: str, facts: dict[str, Any]) -> Path | None:
-        if self.folder is None:
-            return None
-        return self.folder / kind / f"{file_name(name, sha256_of(facts))}.json"
+        return place_of(self.folder, kind, name, facts, ".json")
 
 
 def _facts(problem: Problem, start: Checkpoint, job: Job, costs: Costs) -> dict[str, Any]:
@@ -86,17 +84,3 @@ def _facts(problem: Problem, start: Checkpoint, job: Job, costs: Costs) -> dict[
         "job": asdict(job),
         "costs": asdict(costs),
     }
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    try:
-        told = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
-def _write(path: Path | None, told: dict[str, Any]) -> None:
-    if path is not None:
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(told, allow_nan=False) + "\n", encoding="utf-8")

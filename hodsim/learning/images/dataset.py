@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -85,6 +86,41 @@ def batches(
             raise InputError(f"{name}: expected a whole number of at least {least}, got {value}")
     order = torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(len(x)))
     return ((x[chosen], y[chosen]) for chosen in order.split(size))
+
+
+def shortened(images: Images, train: int, test: int) -> Images:
+    """So many images of each part at even distances, fewer where there are not as many.
+
+    Raises
+    ------
+    InputError : a number below 1.
+    """
+    for name, n in (("training images", train), ("test images", test)):
+        if n < 1:
+            raise InputError(f"{name}: expected at least 1, got {n}")
+    return replace(
+        images,
+        train_x=spread(images.train_x, train),
+        train_y=spread(images.train_y, train),
+        test_x=spread(images.test_x, test),
+        test_y=spread(images.test_y, test),
+    )
+
+
+def spread(part: Tensor, n: int) -> Tensor:
+    """n entries at even distances, all where there are fewer: files may be sorted by class."""
+    if n >= len(part):
+        return part
+    return part[torch.arange(n) * len(part) // n]
+
+
+def digest_of(*parts: Tensor) -> str:
+    """SHA-256 of shapes and numbers."""
+    told = hashlib.sha256()
+    for part in parts:
+        told.update(repr(tuple(part.shape)).encode())
+        told.update(part.contiguous().numpy().tobytes())
+    return told.hexdigest()
 
 
 # ------------------------------------------------------------------ what the readers share
