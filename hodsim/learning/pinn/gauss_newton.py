@@ -1,0 +1,95 @@
+"""Gauss-Newton steps in the space of residuals, damped as Levenberg and Marquardt do.
+
+With more parameters than residuals, ``(J^T J + lambda I) d = J^T r`` is solved as ``d = J^T w``,
+``(J J^T + lambda I) w = r``: a system of as many unknowns as there are residuals (Rows makes J J^T
+of lanes, without J).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from hodsim.learning.pinn.field import Field
+from hodsim.learning.pinn.problem import Problem
+from hodsim.learning.pinn.rows import Rows, check_layers
+from hodsim.learning.pinn.stages import Stage, State, Stepper
+
+_TRIALS: Final = 8  # dampings, each four times the last, before a step is given up
+_LEAST, _MOST = 1e-14, 1e4  # damping
+_GOOD, _POOR = 0.5, 0.2  # shares of the decrease that the linear model foretells
+
+
+class GaussNewton(Stepper):
+    """Fits residuals at some points; damping by what comes of the loss at as many other points,
+    which the step did not see.
+
+    Raises
+    ------
+    InputError : a network with parameters outside of linear layers, by name.
+    """
+
+    def __init__(self, problem: Problem, u: Field, stage: Stage, seed: int) -> None:
+        super().__init__(problem, u, stage, seed)
+        check_layers(u.network)
+        self.damping = stage.damping
+
+    def step(self, number: int) -> float:
+        points = self.points(number)
+        rows = Rows(self.network, self.problem.parts(self.u, *points))
+        r, gram = rows.residual, rows.gram()
+        before = float(r.square().sum())
+        if not math.isfinite(before):
+            return before
+        scale = float(gram.diagonal().mean())
+        held = [p.detach().clone() for p in self.network.parameters()]
+        for _ in range(_TRIALS):
+            added = self.damping * scale
+            w = _solved(gram, added, r)
+            if w is not None:
+                self._move(held, rows.pull(w))
+                # What the linear model leaves of the residual is added * w.
+                foretold = before - float((added * w).square().sum())
+                gain = (before - self._loss(points)) / foretold
+                if gain > 0.0:
+                    self._learn(gain)
+                    return before
+            self.damping = min(_MOST, 4.0 * self.damping)
+        self._move(held, [torch.zeros_like(p) for p in held])
+        return before
+
+    def _learn(self, gain: float) -> None:
+        if gain > _GOOD:
+            self.damping = max(_LEAST, self.damping / 3.0)
+        elif gain < _POOR:
+            self.damping = min(_MOST, 2.0 * self.damping)
+
+    def _move(self, held: list[Tensor], d: list[Tensor]) -> None:
+        with torch.no_grad():
+            for p, old, part in zip(self.network.parameters(), held, d, strict=True):
+                p.copy_(old - part)
+
+    def _loss(self, points: tuple[Tensor, Tensor]) -> float:
+        with torch.no_grad():
+            loss = float(self.problem.loss(self.u, *points))
+        return loss if math.isfinite(loss) else math.inf
+
+    def state(self) -> State:
+        return {}, {"damping": self.damping}
+
+    def resume(self, state: State) -> None:
+        self.damping = float(state[1]["damping"])
+
+
+def _solved(gram: Tensor, added: float, r: Tensor) -> Tensor | None:
+    """(gram + added I)^-1 r, None where that is not positive definite in floating point."""
+    damped = gram.clone()
+    damped.diagonal().add_(added)
+    factor, info = torch.linalg.cholesky_ex(damped)
+    if int(info):
+        return None
+    w: Tensor = torch.cholesky_solve(r.unsqueeze(1), factor).squeeze(1)
+    return w
