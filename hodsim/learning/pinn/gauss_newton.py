@@ -13,8 +13,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from hodsim.learning.pinn.field import Field
+from hodsim.learning.pinn.field import AutogradField, Field
 from hodsim.learning.pinn.problem import Problem
+from hodsim.learning.pinn.rivals import JacobianRows
 from hodsim.learning.pinn.rows import Rows, check_layers
 from hodsim.learning.pinn.stages import Stage, State, Stepper
 
@@ -24,8 +25,10 @@ _GOOD, _POOR = 0.5, 0.2  # shares of the decrease that the linear model foretell
 
 
 class GaussNewton(Stepper):
-    """Fits residuals at some points; damping by what comes of the loss at as many other points,
-    which the step did not see.
+    """Lowers the loss at a step's points; the damping follows how much of the decrease that the
+    linear model foretold came true.
+
+    Of an `AutogradField` the rows are made by torch.func.
 
     Raises
     ------
@@ -39,7 +42,7 @@ class GaussNewton(Stepper):
 
     def step(self, number: int) -> float:
         points = self.points(number)
-        rows = Rows(self.network, self.problem.parts(self.u, *points))
+        rows = self._rows(points)
         r, gram = rows.residual, rows.gram()
         before = float(r.square().sum())
         if not math.isfinite(before):
@@ -60,6 +63,11 @@ class GaussNewton(Stepper):
             self.damping = min(_MOST, 4.0 * self.damping)
         self._move(held, [torch.zeros_like(p) for p in held])
         return before
+
+    def _rows(self, points: tuple[Tensor, Tensor]) -> Rows | JacobianRows:
+        if isinstance(self.u, AutogradField):
+            return JacobianRows(self.network, self.problem, points)
+        return Rows(self.network, self.problem.parts(self.u, *points))
 
     def _learn(self, gain: float) -> None:
         if gain > _GOOD:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from hodsim.learning.pinn.domain import Box
 from hodsim.learning.pinn.field import Field
 
 Residual = Callable[[Field, Tensor], Tensor]
+Side = tuple[Residual, tuple[float, ...]]
 _TRIAL: Final = 3  # points of the trial before training
 
 
@@ -65,27 +66,47 @@ class Problem:
                 f"names: expected {self.components}, one for each component, got {len(self.names)}"
             )
 
+    @property
+    def told(self) -> list[Any]:
+        """What is known of it as plain data."""
+        box = (self.domain.lower, self.domain.upper)
+        return [self.name, *box, self.components, self.weights, self.boundary_weights]
+
     def parts(self, u: Field, inside: Tensor, faces: Tensor) -> list[Callable[[], Tensor]]:
         """The weighted residuals inside and on the faces, each divided by its root of points: the
         loss is the sum of squares of both."""
-        return [
-            lambda: _weighted(self.residual, self.weights, u, inside),
-            lambda: _weighted(self.boundary, self.boundary_weights, u, faces),
-        ]
+        def part(side: Side, x: Tensor) -> Callable[[], Tensor]:
+            residual, weights = side
+
+            def values() -> Tensor:
+                u.forget()
+                return weighted(residual(u, x), weights, len(x))
+
+            return values
+
+        return [part(side, x) for side, x in zip(self.sides, (inside, faces), strict=True)]
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Residual and weights, of the interior and of the boundary."""
+        return (self.residual, self.weights), (self.boundary, self.boundary_weights)
 
     def loss(self, u: Field, inside: Tensor, faces: Tensor) -> Tensor:
         """The loss at points of the interior, shape (n, d), and of the boundary."""
         parts = [part().square().sum() for part in self.parts(u, inside, faces)]
         return parts[0] + parts[1]
 
-    def check(self, u: Field) -> None:
+    def check(self, u: Field) -> list[float]:
         """Try both residuals at a few points, before anything is trained.
+
+        Returns their values there, which tell problem and network apart from others.
 
         Raises
         ------
         InputError : the network or a residual does what no rule knows, or gives values of another
             shape than it should, by name.
         """
+        told: list[float] = []
         for name, residual, weights, x in (
             ("residual", self.residual, self.weights, self.domain.interior(_TRIAL, 0)),
             ("boundary", self.boundary, self.boundary_weights, self.domain.boundary(_TRIAL, 0)),
@@ -109,6 +130,8 @@ class Problem:
                 )
             if not out.requires_grad:
                 raise InputError(f"{name}: expected values that depend on u, got none that do")
+            told += out.detach().flatten().tolist()
+        return told
 
     def errors(self, network: nn.Module, x: Tensor) -> list[float]:
         """For each component the relative L2 error, |u - truth| / |truth| over positions."""
@@ -120,10 +143,9 @@ class Problem:
             return (missed / torch.linalg.vector_norm(truth, dim=0)).tolist()
 
 
-def _weighted(residual: Residual, weights: Sequence[float], u: Field, x: Tensor) -> Tensor:
-    u.forget()
-    values = residual(u, x)
-    return values * (torch.tensor(weights, dtype=x.dtype) / math.sqrt(len(x)))
+def weighted(values: Tensor, weights: Sequence[float], n: int) -> Tensor:
+    """Values of a residual times their weights, over the root of n points."""
+    return values * (torch.tensor(weights, dtype=values.dtype) / math.sqrt(n))
 
 
 class Centred(nn.Module):

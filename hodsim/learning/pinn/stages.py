@@ -94,7 +94,7 @@ class Stepper(ABC):
         """Go on from a state."""
 
 
-class Adam(Stepper):
+class AdamSteps(Stepper):
     """Adam, its rate falling along a cosine of the stage."""
 
     def __init__(self, problem: Problem, u: Field, stage: Stage, seed: int) -> None:
@@ -120,7 +120,7 @@ class Adam(Stepper):
         self.optimizer.load_state_dict(told)
 
 
-class LBFGS(Stepper):
+class LBFGSSteps(Stepper):
     """L-BFGS with strong Wolfe searches; its pairs are dropped where points are drawn anew."""
 
     def __init__(self, problem: Problem, u: Field, stage: Stage, seed: int) -> None:
