@@ -9,11 +9,14 @@ from hodsim.viewer.films import check_fps, film, film_kind, picture
 from hodsim.viewer.methods import body_title
 from hodsim.viewer.sheet import Sheet
 from hodsim.viewer.shot import Shot, Solid
+from hodsim.viewer.solutions import Errors, Maps, errors_plot, maps_plot
 from hodsim.viewer.training import Training, steps_plot, training_plot
 from hodsim.viewer.trial import check_drawing
 
 __all__ = [
     "Curve",
+    "Errors",
+    "Maps",
     "Motion",
     "Panel",
     "Row",
@@ -29,8 +32,10 @@ __all__ = [
     "check_suffix",
     "cubature_plot",
     "error_plot",
+    "errors_plot",
     "film",
     "film_kind",
+    "maps_plot",
     "picture",
     "side_by_side",
     "steps_plot",

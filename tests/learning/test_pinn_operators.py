@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def small(d: int, m: int, seed: int = 0, widths: tuple[int, ...] = (7, 6)) -> nn
     torch.manual_seed(seed)
     sizes = (d, *widths, m)
     layers: list[nn.Module] = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+    for a, b in pairwise(sizes):
         layers += [nn.Linear(a, b, dtype=torch.float64), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 

@@ -112,9 +112,7 @@ def test_another_plan_or_problem_does_not_go_on_from_a_file(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs", "gauss-newton"])
-def test_a_loss_that_is_nan_is_named_and_good_weights_are_kept(
-    method: str, tmp_path: Path
-) -> None:
+def test_a_loss_that_is_nan_is_named_and_good_weights_are_kept(method: str, tmp_path: Path) -> None:
     calls = 0
 
     def poisoned(u: Field, x: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ class Field(ABC):
     def apply(self, operator: Operator, x: Tensor) -> Tensor:
         """An operator's value at positions, shape (n, m)."""
 
+    @abstractmethod
     def forget(self) -> None:
         """Drop what was computed: gradients are wanted of a pass of its own."""
 
@@ -88,8 +89,8 @@ def _together(network: nn.Module, x: Tensor, wanted: list[Operator]) -> dict[Ope
     if top:
         weights = torch.zeros(len(top), len(plan.blocks[-1]), dtype=torch.float64)
         for row, operator in zip(weights, top, strict=True):
-            lanes = torch.tensor([sorted(lane) for lane, _ in operator])
-            row[plan.rows_within(lanes)] += torch.tensor([w for _, w in operator]).to(row)
+            own = torch.tensor([sorted(lane) for lane, _ in operator])
+            row[plan.rows_within(own)] += torch.tensor([w for _, w in operator]).to(row)
         if len(weights) < len(plan.blocks[-1]):
             plan = plan.collapsed(weights)
     directions = torch.eye(d, dtype=x.dtype)
@@ -123,10 +124,13 @@ class AutogradField(Field):
             values = self.network(at)
             columns = []
             for k in range(values.shape[1]):
-                known = {(): values[:, k]}
+                known: dict[tuple[int, ...], Tensor] = {(): values[:, k]}
                 terms = [w * _nested(known, tuple(sorted(lane)), at) for lane, w in operator]
                 columns.append(torch.stack(terms).sum(0))
         return torch.stack(columns, 1)
+
+    def forget(self) -> None:
+        """Nothing is kept."""
 
 
 def _nested(known: dict[tuple[int, ...], Tensor], lane: tuple[int, ...], x: Tensor) -> Tensor:

@@ -20,13 +20,15 @@ from hodsim.learning.pinn.rows import Rows, check_layers
 from hodsim.learning.pinn.stages import Stage, State, Stepper
 
 _TRIALS: Final = 8  # dampings, each four times the last, before a step is given up
+# Of a direction before its damping is raised: at small damping shorter steps lead further than
+# damped ones.
+_LENGTHS: Final = (1.0, 0.5, 0.25, 0.1)
 _LEAST, _MOST = 1e-14, 1e4  # damping
-_GOOD, _POOR = 0.5, 0.2  # shares of the decrease that the linear model foretells
+_GOOD: Final = 0.7  # share of the loss that a step of full length must take for less damping
 
 
 class GaussNewton(Stepper):
-    """Lowers the loss at a step's points; the damping follows how much of the decrease that the
-    linear model foretold came true.
+    """Lowers the loss at a step's points; the damping falls while full steps take most of it.
 
     Of an `AutogradField` the rows are made by torch.func.
 
@@ -50,35 +52,33 @@ class GaussNewton(Stepper):
         scale = float(gram.diagonal().mean())
         held = [p.detach().clone() for p in self.network.parameters()]
         for _ in range(_TRIALS):
-            added = self.damping * scale
-            w = _solved(gram, added, r)
-            if w is not None:
-                self._move(held, rows.pull(w))
-                # What the linear model leaves of the residual is added * w.
-                foretold = before - float((added * w).square().sum())
-                gain = (before - self._loss(points)) / foretold
-                if gain > 0.0:
-                    self._learn(gain)
+            w = _solved(gram, self.damping * scale, r)
+            d = [] if w is None else rows.pull(w)
+            for length in _LENGTHS if d else ():
+                self._move(held, d, length)
+                after = self._loss(points)
+                if after < before:
+                    self._learn(length, 1.0 - after / before)
                     return before
             self.damping = min(_MOST, 4.0 * self.damping)
-        self._move(held, [torch.zeros_like(p) for p in held])
+        self._move(held, held, 0.0)
         return before
+
+    def _learn(self, length: float, share: float) -> None:
+        if length < 1.0:
+            self.damping = min(_MOST, 2.0 * self.damping)
+        elif share > _GOOD:
+            self.damping = max(_LEAST, self.damping / 3.0)
 
     def _rows(self, points: tuple[Tensor, Tensor]) -> Rows | JacobianRows:
         if isinstance(self.u, AutogradField):
             return JacobianRows(self.network, self.problem, points)
         return Rows(self.network, self.problem.parts(self.u, *points))
 
-    def _learn(self, gain: float) -> None:
-        if gain > _GOOD:
-            self.damping = max(_LEAST, self.damping / 3.0)
-        elif gain < _POOR:
-            self.damping = min(_MOST, 2.0 * self.damping)
-
-    def _move(self, held: list[Tensor], d: list[Tensor]) -> None:
+    def _move(self, held: list[Tensor], d: list[Tensor], length: float) -> None:
         with torch.no_grad():
             for p, old, part in zip(self.network.parameters(), held, d, strict=True):
-                p.copy_(old - part)
+                p.copy_(old - length * part)
 
     def _loss(self, points: tuple[Tensor, Tensor]) -> float:
         with torch.no_grad():

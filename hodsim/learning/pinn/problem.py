@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import torch
@@ -75,6 +76,7 @@ class Problem:
     def parts(self, u: Field, inside: Tensor, faces: Tensor) -> list[Callable[[], Tensor]]:
         """The weighted residuals inside and on the faces, each divided by its root of points: the
         loss is the sum of squares of both."""
+
         def part(side: Side, x: Tensor) -> Callable[[], Tensor]:
             residual, weights = side
 
@@ -177,7 +179,7 @@ def tanh_network(
     layers: list[nn.Module] = [Centred(problem.domain)]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for a, b in zip(widths[:-1], widths[1:], strict=True):
+        for a, b in pairwise(widths):
             linear = nn.Linear(a, b, dtype=torch.float64)
             nn.init.xavier_normal_(linear.weight)
             nn.init.zeros_(linear.bias)

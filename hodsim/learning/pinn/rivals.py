@@ -28,6 +28,9 @@ class FunctionalField(Field):
             total = total + weight * at(x)
         return total
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     def _values(self, x: Tensor) -> Tensor:
         out: Tensor = functional_call(self.network, self._parameters, (x,))
         return out

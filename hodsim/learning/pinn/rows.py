@@ -56,9 +56,7 @@ class Rows:
     residual : all of them as one vector, shape (R,).
     """
 
-    def __init__(
-        self, network: nn.Module, residuals: Sequence[Callable[[], Tensor]]
-    ) -> None:
+    def __init__(self, network: nn.Module, residuals: Sequence[Callable[[], Tensor]]) -> None:
         """residuals : each gives values of shape (n, m), component k of point n from point n
         alone, by passes of lanes through the network."""
         self.layers = [m for m in network.modules() if isinstance(m, nn.Linear)]

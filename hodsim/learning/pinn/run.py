@@ -133,9 +133,7 @@ def train(
     net = tanh_network(problem, plan.seed, plan.hidden) if network is None else network
     u = FIELDS[plan.derivatives](net)
     tried = problem.check(u if plan.derivatives == "lanes" else LaneField(net))
-    steppers = [
-        _STEPPERS[stage.method](problem, u, stage, plan.seed) for stage in plan.stages
-    ]
+    steppers = [_STEPPERS[stage.method](problem, u, stage, plan.seed) for stage in plan.stages]
     key = sha256_of([problem.told, tried, repr(asdict(plan)), repr(net)])
     kept = None if path is None else read(path, key)
     run = _Run(problem, plan, net, clock)

@@ -151,7 +151,7 @@ class LBFGSSteps(Stepper):
             loss.backward()
             return loss.detach()
 
-        return float(self.optimizer.step(closure))  # type: ignore[arg-type]
+        return float(self.optimizer.step(closure))
 
     def state(self) -> State:
         return _flattened(self.optimizer.state_dict()["state"])
