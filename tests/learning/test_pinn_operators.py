@@ -23,7 +23,7 @@ from hodsim.learning.pinn import (
     laplacian,
     partial,
 )
-from hodsim.learning.pinn.rows import Rows, check_layers
+from hodsim.learning.pinn.rows import Rows, check_layers, linear_layers
 
 
 def small(d: int, m: int, seed: int = 0, widths: tuple[int, ...] = (7, 6)) -> nn.Sequential:
@@ -151,7 +151,7 @@ def test_factored_rows_equal_autograd(name: str, bias: bool) -> None:
         network[2] = nn.Linear(7, 6, bias=False, dtype=torch.float64)
     inside, faces = problem.domain.interior(3, 0), problem.domain.boundary(4, 0)
     u = LaneField(network)
-    rows = Rows(network, problem.parts(u, inside, faces))
+    rows = Rows(linear_layers(network), problem.parts(u, inside, faces))
     plain = [p() for p in problem.parts(AutogradField(network), inside, faces)]
     flat = torch.cat([p.reshape(-1) for p in plain])
     torch.testing.assert_close(rows.residual, flat.detach(), rtol=1e-10, atol=1e-10)
@@ -171,11 +171,46 @@ def test_factored_rows_equal_autograd(name: str, bias: bool) -> None:
     )
     scale = float((J @ J.T).abs().max())
     torch.testing.assert_close(rows.gram(), J @ J.T, rtol=1e-9, atol=1e-11 * scale)
+    check_outputs(
+        network, problem, Rows(linear_layers(network)[-1:], problem.parts(u, inside, faces)), J
+    )
     w = torch.randn(len(flat), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     pulled = rows.pull(w)
     assert [p.shape for p in pulled] == [p.shape for p in parameters]
     got = torch.cat([p.reshape(-1) for p in pulled])
     torch.testing.assert_close(got, J.T @ w, rtol=1e-9, atol=1e-9 * math.sqrt(scale))
+
+
+def check_outputs(network: nn.Sequential, problem: Problem, rows: Rows, J: Tensor) -> None:
+    """The last layer's normal equations are those of the dense Jacobian, output by output."""
+    last = network[-1]
+    mine = J[:, -(last.weight.numel() + last.out_features) :]
+    weight, bias = mine.split([last.weight.numel(), last.out_features], 1)
+    weight = weight.view(len(J), *last.weight.shape)
+    each = rows.outputs()
+    assert len(each) == problem.components
+    for o, matrix in enumerate(each):
+        dense = torch.cat((weight[:, o], bias[:, o : o + 1], rows.residual[:, None]), 1)
+        dense = dense[(dense[:, :-1] != 0).any(1)]
+        torch.testing.assert_close(matrix.T @ matrix, dense.T @ dense, rtol=1e-9, atol=1e-9)
+
+
+def test_outputs_that_meet_in_a_residual_are_one_matrix() -> None:
+    network, x = small(2, 2, seed=6), positions(4, 2)
+    u = LaneField(network)
+
+    def both() -> Tensor:
+        u.forget()
+        return laplacian(u, x)[:, :1] * u(x)[:, 1:]
+
+    (matrix,) = Rows(linear_layers(network)[-1:], [both]).outputs()
+    last = list(network.parameters())[-2:]
+    r = both().squeeze(1)
+    rows = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(v, last, retain_graph=True)]) for v in r
+    ]
+    torch.testing.assert_close(matrix[:, :-1], torch.stack(rows), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(matrix[:, -1], r.detach(), rtol=1e-12, atol=1e-12)
 
 
 def test_what_rows_cannot_take_is_named() -> None:

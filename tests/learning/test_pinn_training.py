@@ -24,13 +24,14 @@ from hodsim.learning.pinn import (
     tanh_network,
     train,
 )
+from hodsim.learning.pinn.gauss_newton import GaussNewton
 from hodsim.learning.pinn.rivals import JacobianRows
-from hodsim.learning.pinn.rows import Rows
+from hodsim.learning.pinn.rows import Rows, linear_layers
 
 STAGES = (
     Stage("adam", 12, 16, 8, rate=3e-3),
     Stage("lbfgs", 6, 16, 8, every=4),
-    Stage("gauss-newton", 4, 12, 8, every=2),
+    Stage("gauss-newton", 4, 12, 8, every=2, outer=20),
 )
 SMALL = Plan(STAGES, seed=1, hidden=(8, 8), looks=5)
 
@@ -54,7 +55,8 @@ def weights(done: Trained) -> Tensor:
 @pytest.mark.parametrize("derivatives", ["lanes", "autograd"])
 def test_each_method_solves_an_equation(method: str, derivatives: str) -> None:
     steps, error = {"adam": (400, 0.1), "lbfgs": (60, 2e-3), "gauss-newton": (45, 1e-4)}[method]
-    stage = Stage(method, steps, 24, 2, every=1 if method == "adam" else 0, rate=5e-3)
+    every = 1 if method == "adam" else 0
+    stage = Stage(method, steps, 24, 2, every=every, rate=5e-3, outer=30)
     plan = Plan((stage,), hidden=(10, 10), derivatives=derivatives, looks=3)
     done = train(sine(), plan)
     assert done.stopped == ""
@@ -140,15 +142,40 @@ def test_time_ends_a_run() -> None:
     assert done.curve[-1].seconds == 5.0
 
 
-def test_rows_of_torch_func_equal_ours() -> None:
-    problem = example("plate")
+def test_the_last_layer_is_at_its_optimum_after_a_step() -> None:
+    problem, plan = sine(), replace(SMALL, hidden=(12, 12))
+    errors = {}
+    for outer in (0, 64):
+        stage = Stage("gauss-newton", 6, 16, 8, outer=outer)
+        done = train(problem, replace(plan, stages=(stage,)))
+        assert done.idle == 0
+        errors[outer] = max(done.curve[-1].errors)
+    points = GaussNewton(problem, LaneField(done.network), stage, plan.seed).many(5)
+    loss = problem.loss(LaneField(done.network), *points)
+    last = list(done.network.parameters())[-2:]
+    slopes = torch.autograd.grad(loss, last)
+    assert max(float(s.abs().max()) for s in slopes) < 1e-9 * float(loss.detach()) ** 0.5
+    assert errors[64] < 0.5 * errors[0]
+
+
+@pytest.mark.parametrize("name", ["plate", "eq13"])
+def test_rows_of_torch_func_equal_ours(name: str) -> None:
+    problem = example(name)
     network = tanh_network(problem, 3, (6, 5))
     points = (problem.domain.interior(5, 0), problem.domain.boundary(8, 0))
-    ours = Rows(network, problem.parts(LaneField(network), *points))
+    ours = Rows(linear_layers(network), problem.parts(LaneField(network), *points))
     theirs = JacobianRows(network, problem, points)
     torch.testing.assert_close(ours.residual, theirs.residual, rtol=1e-10, atol=1e-10)
     scale = float(theirs.gram().abs().max())
     torch.testing.assert_close(ours.gram(), theirs.gram(), rtol=1e-9, atol=1e-11 * scale)
+    last = linear_layers(network)[-1:]
+    pairs = zip(
+        Rows(last, problem.parts(LaneField(network), *points)).outputs(),
+        JacobianRows(network, problem, points, last).outputs(),
+        strict=True,
+    )
+    for a, b in pairs:
+        torch.testing.assert_close(a.T @ a, b.T @ b, rtol=1e-9, atol=1e-9)
     w = torch.linspace(-1.0, 1.0, len(ours.residual), dtype=torch.float64)
     for a, b in zip(ours.pull(w), theirs.pull(w), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9 * math.sqrt(scale))

@@ -15,17 +15,17 @@ from hodsim.learning.pinn.stages import ADAM, GAUSS_NEWTON, LBFGS, Stage
 _SECOND: Final[Mapping[str, Mapping[str, Stage]]] = MappingProxyType(
     {
         "eq13": {
-            GAUSS_NEWTON: Stage(GAUSS_NEWTON, 100, 128, 32),
+            GAUSS_NEWTON: Stage(GAUSS_NEWTON, 40, 128, 32, outer=1536),
             LBFGS: Stage(LBFGS, 1500, 512, 128, every=0),
             ADAM: Stage(ADAM, 1500, 256, 64),
         },
         "poisson10": {
-            GAUSS_NEWTON: Stage(GAUSS_NEWTON, 60, 400, 200),
+            GAUSS_NEWTON: Stage(GAUSS_NEWTON, 60, 400, 200, outer=1000),
             LBFGS: Stage(LBFGS, 600, 1000, 400, every=0),
             ADAM: Stage(ADAM, 600, 400, 200),
         },
         "plate": {
-            GAUSS_NEWTON: Stage(GAUSS_NEWTON, 80, 400, 80),
+            GAUSS_NEWTON: Stage(GAUSS_NEWTON, 60, 256, 64, outer=1024),
             LBFGS: Stage(LBFGS, 1500, 512, 128, every=0),
             ADAM: Stage(ADAM, 1500, 256, 64),
         },

@@ -49,9 +49,17 @@ def _along(f: Callable[[Tensor], Tensor], axis: int) -> Callable[[Tensor], Tenso
 class JacobianRows:
     """What `rows.Rows` is, by the Jacobian itself: torch.func's vmap of jacrev over points."""
 
-    def __init__(self, network: nn.Module, problem: Problem, points: Sequence[Tensor]) -> None:
-        self._shapes = [p.shape for p in network.parameters()]
-        parameters = {name: p.detach() for name, p in network.named_parameters()}
+    def __init__(
+        self,
+        network: nn.Module,
+        problem: Problem,
+        points: Sequence[Tensor],
+        layers: Sequence[nn.Linear] | None = None,
+    ) -> None:
+        """layers : whose parameters are meant; None for all of the network's."""
+        own = {id(p) for layer in layers or (network,) for p in layer.parameters()}
+        parameters = {k: p.detach() for k, p in network.named_parameters() if id(p) in own}
+        self._shapes = [p.shape for p in parameters.values()]
         residuals, rows = [], []
         for (residual, weights), x in zip(problem.sides, points, strict=True):
 
@@ -79,7 +87,21 @@ class JacobianRows:
         """J J^T, shape (R, R)."""
         return self.J @ self.J.T
 
+    def outputs(self) -> list[Tensor]:
+        """As `rows.Rows.outputs`."""
+        r = self.residual.unsqueeze(1)
+        out = self._shapes[-2][0] if len(self._shapes[-1]) == 1 else self._shapes[-1][0]
+        each = torch.cat([p.reshape(len(r), out, -1) for p in self._parts(self.J)], 2)
+        on = (each != 0).any(2)
+        if int(on.sum(1).max()) > 1:
+            return [torch.cat((self.J, r), 1)]
+        return [torch.cat((each[on[:, o], o], r[on[:, o]]), 1) for o in range(out)]
+
+    def _parts(self, rows: Tensor) -> Sequence[Tensor]:
+        parts: Sequence[Tensor] = rows.split([shape.numel() for shape in self._shapes], -1)
+        return parts
+
     def pull(self, w: Tensor) -> list[Tensor]:
         """J^T w, as the parameters are."""
-        parts = (w @ self.J).split([shape.numel() for shape in self._shapes])
+        parts = self._parts(w @ self.J)
         return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]

@@ -48,6 +48,11 @@ def check_layers(network: nn.Module) -> None:
             )
 
 
+def linear_layers(network: nn.Module) -> list[nn.Linear]:
+    """All of a network's linear layers, in the order of its parameters."""
+    return [m for m in network.modules() if isinstance(m, nn.Linear)]
+
+
 class Rows:
     """The rows of several sets of residuals, each of other points.
 
@@ -56,10 +61,13 @@ class Rows:
     residual : all of them as one vector, shape (R,).
     """
 
-    def __init__(self, network: nn.Module, residuals: Sequence[Callable[[], Tensor]]) -> None:
-        """residuals : each gives values of shape (n, m), component k of point n from point n
+    def __init__(
+        self, layers: Sequence[nn.Linear], residuals: Sequence[Callable[[], Tensor]]
+    ) -> None:
+        """layers : whose parameters are meant, as `linear_layers` gives them, or some of them.
+        residuals : each gives values of shape (n, m), component k of point n from point n
         alone, by passes of lanes through the network."""
-        self.layers = [m for m in network.modules() if isinstance(m, nn.Linear)]
+        self.layers = list(layers)
         self._shapes: list[tuple[int, int]] = []
         # For each set and layer: x (lanes, n, in + 1) and c (lanes, n, m, out).
         self._x: list[list[Tensor]] = []
@@ -140,6 +148,44 @@ class Rows:
             if layer.bias is not None:
                 out.append(both[:, -1])
         return out
+
+    def outputs(self) -> list[Tensor]:
+        """The rows by the last layer's parameters, for each of its outputs those of its own.
+
+        Returns for each output a matrix of shape (rows, in + 1), or in without bias, with the
+        residual behind it as a last column: the parts of a least-squares problem that has no more
+        to do with the others. One matrix over all outputs, (R, parameters of the weight, then of
+        the bias, + 1), where some row depends on several.
+        """
+        biased = self.layers[-1].bias is not None
+        xs = [x[-1] if biased else x[-1][..., :-1] for x in self._x]
+        cs = [c[-1] for c in self._c]
+        parts = self.residual.split(self._counts)
+        rs = [r.view(shape) for r, shape in zip(parts, self._shapes, strict=True)]
+        reached = [(c != 0).any(0).any(0) for c in cs]  # (m, out): which row, which output
+        if all(int(on.sum(1).max()) <= 1 for on in reached):
+            return [
+                torch.cat(
+                    [
+                        torch.cat(
+                            (
+                                torch.einsum("tnk,tni->nki", c[..., on[:, o], o], x),
+                                r[:, on[:, o], None],
+                            ),
+                            -1,
+                        ).flatten(0, 1)
+                        for x, c, r, on in zip(xs, cs, rs, reached, strict=True)
+                    ]
+                )
+                for o in range(cs[0].shape[-1])
+            ]
+        whole = []
+        for x, c, r in zip(xs, cs, rs, strict=True):
+            each = torch.einsum("tnko,tni->nkoi", c, x)
+            n = self.layers[-1].in_features
+            row = (each[..., :n].flatten(2), each[..., n:].flatten(2), r.unsqueeze(-1))
+            whole.append(torch.cat(row, -1).flatten(0, 1))
+        return [torch.cat(whole)]
 
     @property
     def _counts(self) -> list[int]:

@@ -37,6 +37,8 @@ class Stage:
     inside, faces : points of the interior and of the boundary.
     every : steps after which points are drawn anew; 0 keeps the first.
     rate : Adam's, falling along a cosine.
+    outer : points of the interior that Gauss-Newton fits the last layer to, after each step; 0
+        for none.
     damping : Gauss-Newton's first, as a multiple of the mean diagonal of J J^T.
     """
 
@@ -47,11 +49,12 @@ class Stage:
     every: int = 1
     rate: float = 1e-3
     damping: float = 1e-4
+    outer: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise InputError(f"method: expected one of {', '.join(METHODS)}, got {self.method!r}")
-        for name, least in (("steps", 0), ("inside", 1), ("faces", 1), ("every", 0)):
+        for name, least in (("steps", 0), ("inside", 1), ("faces", 1), ("every", 0), ("outer", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InputError(
