@@ -2,7 +2,7 @@
 
     python apps/poisson_pinn.py [--problem eq13|poisson10|plate] [--out DIR] [--quick]
 
-Adam, then Gauss-Newton in the space of residuals (or L-BFGS, or Adam again), for each seed; and
+Gauss-Newton in the space of residuals (or Adam, then L-BFGS or Adam again), for each seed; and
 the same by torch autograd in equal CPU time, unless --no-rival. Writes DIR/PROBLEM-METHOD-maps.png
 (truth, prediction and difference, of the first seed), -errors.png (error against time) and .json.
 Runs are kept in DIR; the same command goes on where a stopped one was, to the same bits.
@@ -42,9 +42,7 @@ def parser() -> OneLineParser:
     assert __doc__ is not None
     out = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     out.add_argument("--problem", default="eq13", choices=EXAMPLES, help="(eq13)")
-    out.add_argument(
-        "--method", default="gauss-newton", choices=METHODS, help="after Adam (gauss-newton)"
-    )
+    out.add_argument("--method", default="gauss-newton", choices=METHODS, help="(gauss-newton)")
     out.add_argument("--steps", type=int, metavar="N", help="of that method, in place of its own")
     out.add_argument("--seeds", type=int, default=1, help="runs (1)")
     out.add_argument("--seed", type=int, default=0, help="the first seed (0)")

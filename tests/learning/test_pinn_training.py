@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from hodsim.errors import InputError
 from hodsim.learning.pinn import (
+    EXAMPLES,
+    METHODS,
     Box,
     Field,
     LaneField,
@@ -21,6 +23,7 @@ from hodsim.learning.pinn import (
     Trained,
     example,
     laplacian,
+    plan_of,
     tanh_network,
     train,
 )
@@ -198,6 +201,19 @@ def test_rows_of_torch_func_equal_ours(name: str) -> None:
 def test_bad_plans_are_told(make: object, told: str) -> None:
     with pytest.raises(InputError, match=told):
         make()  # type: ignore[operator]
+
+
+def test_every_example_has_a_plan_for_every_method() -> None:
+    for name in EXAMPLES:
+        for method in METHODS:
+            plan, quick = plan_of(name, method, 3), plan_of(name, method, 3, quick=True)
+            assert plan.stages[-1].method == method
+            assert plan.seed == quick.seed == 3
+            assert 0 < 4 * quick.steps < plan.steps
+    with pytest.raises(InputError, match="problem: expected one of eq13"):
+        plan_of("eq14")
+    with pytest.raises(InputError, match="method: expected one of"):
+        plan_of("eq13", "newton")
 
 
 def test_a_layer_that_a_stage_cannot_train_is_named_before_training() -> None:

@@ -5,7 +5,7 @@
         boundary=lambda u, x: u(x) - g(x),
         domain=Box.cube(2),
     )
-    done = train(problem, Plan((Stage("adam", 50, 256, 64), Stage("gauss-newton", 100, 128, 32))))
+    done = train(problem, Plan((Stage("gauss-newton", 40, 64, 16, outer=1000),)))
     done.network(x)
 
 The derivatives in a residual are lanes through the network, all that it asks for in one pass, and
