@@ -235,6 +235,11 @@ def test_points_are_of_the_domain_and_of_their_seed() -> None:
     assert on.any(1).all()
     counts = [int(part.sum()) for side in (lower, upper) for part in (faces == side).T]
     assert counts == [16] * 4
+    for axis, side in ((a, s) for a in range(2) for s in (lower, upper)):
+        other = (faces[faces[:, axis] == side[axis]][:, 1 - axis] - lower[1 - axis]).sort().values
+        width = float(upper[1 - axis] - lower[1 - axis])
+        gaps = torch.cat((other[:1], other.diff(), width - other[-1:]))
+        assert float(gaps.max()) < 3.0 * width / 16  # all of each face is met
     box.check("points", faces)
     with pytest.raises(InputError, match=r"points: expected points between .* the first \(9.0, 2"):
         box.check("points", torch.tensor([[0.0, 2.1], [9.0, 2.0]]))

@@ -50,7 +50,9 @@ class Box:
 
     def boundary(self, n: int, seed: int, draw: int = 0) -> Tensor:
         """n points on the faces, as many on each (up to one), shape (n, d)."""
-        faces = torch.arange(n) % (2 * self.d)
+        # Faces in turn would give each a part of its own alone: of a Sobol sequence every second
+        # point lies in one half.
+        faces = torch.arange(n) * (2 * self.d) // n
         axis, side = faces // 2, (faces % 2).double()
         unit = _sobol(self.d, n, seed, 2 * draw + 1)
         unit[torch.arange(n), axis] = side

@@ -24,6 +24,7 @@ _TRIALS: Final = 8  # dampings, each four times the last, before a step is given
 # Of a direction before its damping is raised: at small damping shorter steps lead further than
 # damped ones.
 _LENGTHS: Final = (1.0, 0.5, 0.25, 0.1)
+_BACK: Final = 10.0  # times the damping, where a step was taken back
 _RIDGE: Final = 1e-9  # of the last layer's least squares, times its largest column
 _LEAST, _MOST = 1e-14, 1e4  # damping
 _GOOD: Final = 0.7  # share of the loss that a step of full length must take for less damping
@@ -46,15 +47,25 @@ class GaussNewton(Stepper):
         self.damping = stage.damping
 
     def step(self, number: int) -> float:
+        if not self.stage.outer:
+            return self._whole(number)
+        points = self.many(number)
+        held = [p.detach().clone() for p in self.network.parameters()]
+        judged = self._loss(points)
         before = self._whole(number)
-        if self.stage.outer and math.isfinite(before):
-            self._outer(number)
+        if not math.isfinite(before):
+            return before
+        self._outer(points)
+        if self._loss(points) > judged:
+            # What it gained at its few points it lost at the many: the last layer alone, then.
+            self._move(held, held, 0.0)
+            self._outer(points)
+            self.damping = min(_MOST, _BACK * self.damping)
         return before
 
-    def _outer(self, number: int) -> None:
+    def _outer(self, points: tuple[Tensor, Tensor]) -> None:
         """The last layer alone, by least squares over many points: where the residual is linear in
         the field that is its optimum for the layers before."""
-        points = self.many(number)
         last = self.layers[-1:]
         rows = self._rows(points, last)
         found = [_least_squares(matrix) for matrix in rows.outputs()]
