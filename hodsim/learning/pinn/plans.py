@@ -46,8 +46,8 @@ _SHORT: Final = 6  # how many times fewer steps a quick plan makes
 def plan_of(name: str, second: str = GAUSS_NEWTON, seed: int = 0, quick: bool = False) -> Plan:
     """Adam, then `second`, for an example by its name; Gauss-Newton alone.
 
-    In a trial Adam before Gauss-Newton cost more than it gained: the last layer is fitted to what
-    the others make of positions, and that is less varied after some Adam than at the start.
+    Gauss-Newton fits the last layer at its first step already, for which Adam's start is not
+    needed.
 
     quick : fewer steps, for a look.
 
