@@ -10,6 +10,7 @@ from hodsim.viewer.films import check_fps, film, film_kind, picture
 from hodsim.viewer.methods import body_title
 from hodsim.viewer.sheet import Sheet
 from hodsim.viewer.shot import Shot, Solid
+from hodsim.viewer.solutions import Errors, Maps, errors_plot, maps_plot
 from hodsim.viewer.training import Training, steps_plot, training_plot
 from hodsim.viewer.trial import check_drawing
 
@@ -17,6 +18,8 @@ __all__ = [
     "SERIES",
     "Contraction",
     "Curve",
+    "Errors",
+    "Maps",
     "Motion",
     "Panel",
     "Row",
@@ -32,9 +35,11 @@ __all__ = [
     "check_suffix",
     "cubature_plot",
     "error_plot",
+    "errors_plot",
     "film",
     "film_kind",
     "images_plot",
+    "maps_plot",
     "picture",
     "ratio_plot",
     "read_motion",
