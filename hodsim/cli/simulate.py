@@ -119,7 +119,7 @@ def simulate(
             "simulate: --guard is of a scene's own motion in a subspace, given "
             f"{'full' if trained is None else '--inputs'}; leave it out or choose a --subspace"
         )
-    basis = None
+    basis, guarded = None, None
     if recorded is None:
         setup = setup_of(what, body, spec, trained, cubatures, solver)
         watched, total = _Watched(setup.integrator), what.time.steps
@@ -129,7 +129,8 @@ def simulate(
             full = setup_of(what, body, parse_spec("full"), None, None, solver)
             reach = trained.reach(spec.kind, spec.rank)
             loads = Loads(body, what.loads)
-            watched = _Watched(Guarded(setup, full, body, loads, reach, guard))
+            guarded = Guarded(setup, full, body, loads, reach, guard)
+            watched = _Watched(guarded)
             basis = None
     else:
         driven = Driven(what, body, spec, trained, cubatures, solver)
@@ -160,9 +161,11 @@ def simulate(
         f"{output.number(summary['newton_iterations'])} Newton iterations, "
         f"tip travel up to {summary['peak_tip_travel']:.3g} m"
     )
-    if guard is not None:
-        console.print(guarded_line(watched.whys), soft_wrap=True)
-        summary["guard"] = {"limit": guard, "why": watched.whys}
+    if guarded is not None:
+        away, why = sum(map(bool, guarded.whys)), ", ".join(guarded.reasons)
+        told = f"guard: {away} of {taken} steps in full space"
+        console.print(f"{told}: {why}" if why else told, soft_wrap=True)
+        summary["guard"] = {"limit": guard, "why": guarded.whys}
     if setup.engine == "compiled" and setup.tets == body.mesh.n_tets:
         console.print(output.no_cubature([spec.label], setup.tets), soft_wrap=True)
     if out is not None:
@@ -192,13 +195,11 @@ def simulate(
 
 
 class _Watched:
-    """An integrator that keeps how Newton's method ended at each step, and why a guarded body was
-    in full space."""
+    """An integrator that keeps how Newton's method ended at each step."""
 
     def __init__(self, inner: Integrator) -> None:
         self._inner = inner
         self.results: list[NewtonResult] = []
-        self.whys: list[str] = []
 
     @property
     def h(self) -> float:
@@ -210,16 +211,7 @@ class _Watched:
     def step(self, state: State) -> tuple[State, NewtonResult]:
         after, result = self._inner.step(state)
         self.results.append(result)
-        self.whys.append(getattr(after, "why", ""))
         return after, result
-
-
-def guarded_line(whys: list[str]) -> str:
-    """How many steps a guarded body took in full space, and why it went there each time."""
-    went = [why for before, why in zip(["", *whys], whys, strict=False) if why and not before]
-    away = sum(map(bool, whys))
-    told = f"guard: {away} of {len(whys)} steps in full space"
-    return told + (": " + ", ".join(dict.fromkeys(went)) if went else "")
 
 
 def _summary(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -57,7 +58,8 @@ class Guarded:
     """Steps a body in a subspace, and in full space where that will not do.
 
     Its states are those of full space: a trajectory of it has no basis. In the subspace a step of
-    it costs a decoded mesh and, with `gain`, its elastic energy, besides.
+    it costs a decoded mesh and, with `gain`, its elastic energy, besides. `whys` says of each step
+    since the start why it was taken in full space, and is empty of those in the subspace.
 
     Parameters
     ----------
@@ -97,13 +99,26 @@ class Guarded:
         self.reduced, self.full, self.h = reduced.integrator, full.integrator, full.integrator.h
         self.body, self.loads = body, loads
         self.reach, self.limit, self.gain = reach, limit, gain
+        self.whys: list[str] = []
         self._back = _Return(body, reduced.subspace)
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why the body left the subspace, each reason once."""
+        left = [why for before, why in pairwise(["", *self.whys]) if why and not before]
+        return list(dict.fromkeys(left))
+
     def start(self) -> GuardedState:
+        self.whys = []
         return self._shown(self.reduced.start())
 
     def step(self, state: State) -> tuple[State, NewtonResult]:
         """One step, in whichever space will do it; the state is a `GuardedState`."""
+        why, after, result = self._step(state)
+        self.whys.append(why)
+        return after, result
+
+    def _step(self, state: State) -> tuple[str, State, NewtonResult]:
         # A state that was made elsewhere (held, say) is one of full space.
         here = state if isinstance(state, GuardedState) else GuardedState(**vars(state), why="held")
         if not here.why:
@@ -112,7 +127,7 @@ class Guarded:
             shown = self._shown(after)
             why = self._why_not(here, shown, after, result)
             if not why:
-                return shown, result
+                return "", shown, result
             here = replace(here, inner=None, why=why)
         start = here.inner or State(here.t, Motion(here.z, here.dz), here.z, here.dz)
         after, result = self.full.step(start)
@@ -121,7 +136,7 @@ class Guarded:
         if result.converged and steps >= _LEAST:
             back = self._returned(after)
             shown = shown if back is None else self._shown(back)
-        return shown, result
+        return here.why, shown, result
 
     def _shown(self, inner: State) -> GuardedState:
         B = self._back.subspace.basis
