@@ -54,8 +54,10 @@ def save_onnx(
     poses
         Latent coordinates (n, r) to check the file at; rest and 64 drawn from N(0, 1) unless given.
 
-    Returns the largest difference from the decoder in float64 that onnxruntime makes, in units of
-    its rounding (see `rounding_units`).
+    Returns
+    -------
+    The largest difference from the decoder in float64 that onnxruntime makes, in units of its
+    rounding (see `rounding_units`).
 
     Raises
     ------
