@@ -100,6 +100,7 @@ class Guarded:
         self.body, self.loads = body, loads
         self.reach, self.limit, self.gain = reach, limit, gain
         self.whys: list[str] = []
+        self._known: tuple[State | None, float] = None, 0.0
         self._back = _Return(body, reduced.subspace)
 
     @property
@@ -171,7 +172,11 @@ class Guarded:
         return (now - was - work - noise) / max(now + abs(work) + noise, np.finfo(float).tiny)
 
     def _energy(self, state: State) -> float:
-        return self.body.energy(state.z) + 0.5 * float(state.dz @ (self.body.mass @ state.dz))
+        """Elastic and kinetic energy [J]; the last state's is kept, for the step that follows it."""
+        if self._known[0] is not state:
+            kinetic = 0.5 * float(state.dz @ (self.body.mass @ state.dz))
+            self._known = state, self.body.energy(state.z) + kinetic
+        return self._known[1]
 
     def _force(self, state: State) -> np.ndarray:
         """All forces on the body [N] but its own."""
