@@ -172,7 +172,7 @@ class Guarded:
         return (now - was - work - noise) / max(now + abs(work) + noise, np.finfo(float).tiny)
 
     def _energy(self, state: State) -> float:
-        """Elastic and kinetic energy [J]; the last state's is kept, for the step that follows it."""
+        """Elastic and kinetic energy [J]; the last state's is kept for the next step."""
         if self._known[0] is not state:
             kinetic = 0.5 * float(state.dz @ (self.body.mass @ state.dz))
             self._known = state, self.body.energy(state.z) + kinetic

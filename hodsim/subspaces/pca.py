@@ -68,11 +68,14 @@ def moments(u: np.ndarray, w: np.ndarray | None = None) -> np.ndarray:
     return total
 
 
-def principal_components(u: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
+def principal_components(
+    u: np.ndarray, r: int, least: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The r leading principal directions (n_dofs, r) of poses u (n_poses, n_dofs), and all
     singular values, largest first.
 
-    Poses are not centred: rest is u = 0, and it must stay in the subspace exactly.
+    Poses are not centred: rest is u = 0, and it must stay in the subspace exactly. Where they span
+    fewer directions than r but no fewer than `least`, they are all that is given.
 
     Raises
     ------
@@ -90,6 +93,8 @@ def principal_components(u: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]
         V = Vt.T
     # The Gram matrix squares the condition number: directions below sqrt(eps) are rounding.
     span = int((s > 1e-7 * s[0]).sum()) if s.any() else 0
+    if least is not None:
+        r = max(least, min(r, span))
     if not 1 <= r <= span:
         raise InputError(
             f"rank: expected 1 to {span}, the directions that {len(u)} poses span; given {r}; "
@@ -98,6 +103,7 @@ def principal_components(u: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]
     return np.ascontiguousarray(V[:, :r]), s
 
 
-def fit_pca(u: np.ndarray, r: int) -> Linear:
-    """PCA of rank r from poses u [m], shape (n_poses, n_dofs)."""
-    return Linear(principal_components(u, r)[0])
+def fit_pca(u: np.ndarray, r: int, least: int | None = None) -> Linear:
+    """PCA of rank r from poses u [m], shape (n_poses, n_dofs); of `least` at least, if given,
+    where they span less."""
+    return Linear(principal_components(u, r, least)[0])

@@ -51,19 +51,21 @@ def fit(
     """
     started = time.perf_counter()
     torch.manual_seed(options.seed)
+    # Few poses, as of a quick look, may span less than the network projects to.
+    V, _ = principal_components(snapshots.u, options.projected, least=options.rank)
+    projected = V.shape[1]
     shape = Shape(
         snapshots.u.shape[1],
         options.rank,
         options.decoder,
         options.encoder,
-        options.projected,
+        projected,
         options.activation,
     )
     network = HoDNet(shape)
     w = pose_weights(snapshots, options.evenness)
-    V, _ = principal_components(snapshots.u, options.projected)
     p = snapshots.u @ V
-    scale = float(np.sqrt((p**2).mean() * options.projected / options.rank))
+    scale = float(np.sqrt((p**2).mean() * projected / options.rank))
     stages: list[tuple[str, int, float]] = [("whole", options.whole_epochs, options.whole_rate)]
     masks: list[Mask] = []
     if options.init == "pca":

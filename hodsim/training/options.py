@@ -15,7 +15,7 @@ class FitOptions:
     Attributes
     ----------
     rank, decoder, encoder, projected, activation
-        The network's `Shape`.
+        The network's `Shape`; `projected` is less where the poses span no more.
     init
         "pca" (outer layers and skips start at principal directions) or "random".
     epochs, whole_epochs

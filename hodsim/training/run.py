@@ -119,7 +119,7 @@ def _train(
         return load_model(out)
     rank = options.fit.rank
     started = time.perf_counter()
-    pca = fit_pca(seen.u, max(rank, min(_COMPONENTS, options.fit.projected)))
+    pca = fit_pca(seen.u, max(rank, min(_COMPONENTS, options.fit.projected)), least=rank)
     fitted = time.perf_counter()
     quadratic = fit_quadratic(seen.u, rank, pca.basis[:, :rank])
     rivals = {"pca": fitted - started, "quadratic": time.perf_counter() - started}

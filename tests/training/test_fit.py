@@ -83,6 +83,15 @@ def test_no_training_is_pca_with_a_little_noise() -> None:
     np.testing.assert_allclose(HoD(network).reconstruct(u), fit_pca(u, 3).reconstruct(u), atol=1e-6)
 
 
+def test_poses_that_span_less_than_the_network_projects_to() -> None:
+    poses = _curved()
+    few = replace(poses, u=poses.u[:4], trajectory=poses.trajectory[:4], names=poses.names[:1])
+    network, _ = fit(few, replace(OPTIONS, epochs=2))
+    assert network.shape.projected == 4
+    with pytest.raises(InputError, match="expected 1 to 4, the directions that 4 poses span"):
+        fit(few, replace(OPTIONS, rank=5, epochs=2))
+
+
 def test_random_initial_weights() -> None:
     """No principal direction goes in; what comes out is learnt all the same, in one stage."""
     poses = _curved()
