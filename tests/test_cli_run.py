@@ -119,6 +119,45 @@ def test_what_init_refuses(run: Run, tmp_path: Path) -> None:
     assert run("init", tmp_path / "bar.vtu", "--out", scene, "--force")[0] == 0
 
 
+def test_init_writes_over_no_mesh_that_is_there(run: Run, tmp_path: Path) -> None:
+    surface, tets = tmp_path / "a.stl", tmp_path / "b.vtu"
+    surface.write_text("whatever it is, nobody looks at it")
+    tets.write_text("mine")
+    code, _, err = run("init", surface, "--out", tmp_path / "b.toml")
+    assert (code, tets.read_text()) == (2, "mine")
+    assert "b.vtu: is there already" in err
+
+
+def test_a_name_that_no_scene_can_hold(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a\udcff.vtu"
+    try:
+        path.write_bytes(b"")
+    except (OSError, UnicodeError):
+        pytest.skip("file names are text here")
+    write_mesh(BAR, path)
+    code, _, err = run("init", path, "--out", tmp_path / "s.toml")
+    assert (code, "expected a name in UTF-8" in err) == (2, True)
+    assert not (tmp_path / "s.toml").exists()
+
+
+@pytest.mark.parametrize("scale", [0.0254000508, 1e-3, 1.0])
+def test_the_scene_has_the_scale_that_was_asked_for(run: Run, tmp_path: Path, scale: float) -> None:
+    write_mesh(BAR, tmp_path / "bar.vtu")
+    scene = tmp_path / "s.toml"
+    assert run("init", tmp_path / "bar.vtu", "--out", scene, "--scale", scale)[0] == 0
+    assert read_scene(scene).mesh.scale == scale
+
+
+def test_run_writes_over_no_scene_of_another(run: Run, tmp_path: Path) -> None:
+    write_mesh(BAR, tmp_path / "bar.vtu")
+    scene = tmp_path / "out" / "scene.toml"
+    scene.parent.mkdir()
+    scene.write_text("mine")
+    code, _, err = run("run", tmp_path / "bar.vtu", "--out", scene.parent, "--quick", "--no-view")
+    assert (code, scene.read_text()) == (2, "mine")
+    assert "not made by hodsim run" in err
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
@@ -176,6 +215,12 @@ def test_it_goes_all_the_way_and_goes_on(
     code, _, err = _call(run, small, "--scale", 2.0)
     assert (code, "with the same --edge, --mend and --scale" in err) == (2, True)
     assert read_mesh(small / "bar.vtu").n_vertices == body_of(opened).mesh.n_vertices
+    # A scene that was changed since draws other motions than the model has seen.
+    path = small / "out" / "scene.toml"
+    path.write_text(scene.decode().replace("probability = 0.6", "probability = 1.0"))
+    code, _, err = _call(run, small)
+    assert (code, "expected the motion that this scene and seed draw" in err) == (2, True)
+    path.write_bytes(scene)
 
 
 def test_without_a_display_it_says_how_to_view_later(

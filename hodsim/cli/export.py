@@ -80,6 +80,11 @@ def export(
         told = export_decoder(source, onnx, subspace, scene, dtype)
     else:
         assert out is not None
+        if scene is not None or (subspace, dtype) != ("hod", "float32"):
+            raise InputError(
+                "export: --scene, --subspace and --dtype are of a model, given a motion; leave "
+                "them out"
+            )
         told = _motion(source, out, surface, moved, every)
     if json is not None:
         whole = output.report_of("export", [], [], [])
@@ -99,8 +104,10 @@ def _motion(source: Path, out: Path, surface: bool, moved: bool, every: int) -> 
             f"{source}: expected a stored motion, .h5 or .npz; play a scene by `hodsim simulate "
             f"{source} --out {out}`"
         )
-    if out.absolute() == source.absolute():
-        raise InputError(f"{out}: expected another file than the source; choose another --out")
+    # The numbers of motion.xdmf are in motion.xdmf.h5.
+    for path in (out, out.with_name(f"{out.name}.h5")):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{out}: expected another file than the source; choose another --out")
     motion = read_motion(source)
     if every > 1:
         if out.suffix.lower() not in SERIES:

@@ -64,7 +64,8 @@ def init(
     mend: MendOption = False,
     scale: ScaleOption = 1.0,
     force: Annotated[
-        bool, typer.Option("--force", help="Write over a scene that is there.")
+        bool,
+        typer.Option("--force", help="Write over a scene and a surface's tets that are there."),
     ] = False,
     json: JsonOption = None,
 ) -> None:
@@ -77,8 +78,9 @@ def init(
     check_file(json)
     if out.suffix.lower() != ".toml":
         raise InputError(f"{out}: expected a name that ends in .toml; choose another")
-    if out.exists() and not force:
-        raise InputError(f"{out}: there is a scene already; choose another --out, or use --force")
+    there = None if force else in_the_way(mesh, out)
+    if there is not None:
+        raise InputError(f"{there}: is there already; choose another --out, or use --force")
     with output.progress() as report:
         made = make_scene(mesh, out, report, edge=edge, mend=mend, scale=scale)
     show(made)
@@ -137,11 +139,25 @@ def make_scene(
     report("responses to small loads", 0, 1)
     proposal = propose(mesh)
     text = scene_text(source.stem, mesh, proposal, file, scale, out, model)
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{file}: expected a name in UTF-8, as scenes are; rename the file or its folder"
+        ) from error
     with atomic(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(encoded)
         read_scene(temporary)
     seconds = time.perf_counter() - began
     return Made(mesh, proposal, found.notes, (*written, out), seconds)
+
+
+def in_the_way(source: Path, out: Path) -> Path | None:
+    """A file that `make_scene` would write over, if there is one."""
+    from hodsim.mesh import is_surface
+
+    written = [out, out.with_suffix(".vtu")] if is_surface(source) else [out]
+    return next((path for path in written if path.exists()), None)
 
 
 def show(made: Made) -> None:

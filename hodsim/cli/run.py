@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hodsim.cli import film, output, view
-from hodsim.cli.init import EdgeOption, MendOption, ScaleOption, make_scene, show
+from hodsim.cli.init import EdgeOption, MendOption, ScaleOption, in_the_way, make_scene, show
 from hodsim.cli.options import JsonOption, SolverOption, check_file, check_folder, find_scene
 from hodsim.errors import InputError
 
@@ -148,7 +148,11 @@ def _scene(
         raise InputError(f"{source}: expected a mesh or a scene, but there is none; check the path")
     path, note = place / "scene.toml", place / "source.json"
     asked = {"sha256": _digest(found), "edge": edge, "mend": mend, "scale": scale}
-    if path.is_file() and note.is_file():
+    if not note.is_file():
+        there = in_the_way(found, path)
+        if there is not None:
+            raise InputError(f"{there}: not made by hodsim run; choose another --out")
+    elif path.is_file():
         if _noted(note) != asked:
             raise InputError(
                 f"{place}: expected the folder of a run of {source} with the same --edge, --mend "
@@ -156,8 +160,9 @@ def _scene(
             )
         output.console().print(f"going on with {path}", soft_wrap=True, markup=False)
         return read_scene(path), path
-    show(make_scene(found, path, report, edge=edge, mend=mend, scale=scale, model="model"))
+    # First: what is there without it was not made here.
     output.write_json(note, asked)
+    show(make_scene(found, path, report, edge=edge, mend=mend, scale=scale, model="model"))
     return read_scene(path), path
 
 
@@ -183,6 +188,8 @@ def _trained(
 ) -> tuple[Model, float]:
     """The model, trained unless it is there, and the seconds that took."""
     from hodsim.fem import body_of
+    from hodsim.sampling import check_snapshots
+    from hodsim.snapshots import Store
     from hodsim.subspaces import load_model
     from hodsim.training import train
 
@@ -200,6 +207,8 @@ def _trained(
                 f"{folder}: expected the model of a run like this, given one of other "
                 f"{', '.join(differ)}; choose another --out, or the options it was made with"
             )
+        # A scene that was changed since draws other motions.
+        check_snapshots([scene], options.trajectories, options.seed, Store(folder / "snapshots"))
         return model, 0.0
 
     def told(stage: str, done: int, total: int, row: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ name = {_string(name)}
 
 [mesh]
 file = {_string(place)}
-scale = {scale:g}                 # length of the file's unit [m]: 0.001 for a file in millimetres
+scale = {float(scale)!r}               # length of the file's unit [m]: 0.001 for one in millimetres
 
 # The body weighs {p.mass:.3g} kg. By linear theory it sags by {p.sag:.2g} m when clamped as below,
 # {p.sag / p.length:.0%} of its length: E is such that it sags by {SAG:.0%} at most, and by less

@@ -58,6 +58,7 @@ class Library:
         """SHA-256 of all that decides a run: loads, mesh, model, cubature, spec, code."""
         told: dict[str, Any] = {
             "case": case.digest(self.body(case.scene).mesh.digest),
+            "tags": self._tags(case.scene),
             "spec": asdict(spec),
             "solver": solver,
             "hodsim": _CODE,
@@ -70,6 +71,13 @@ class Library:
                 _cubature_digest(cubature) if isinstance(cubature, Cubature) else None
             )
         return sha256_of(told)
+
+    def _tags(self, scene: Scene) -> dict[str, list[int]]:
+        """Vertices of the tags that a scene's regions name: the mesh's digest has none of them."""
+        tags = self.body(scene).mesh.tags
+        regions = (*scene.clamps, *(load.region for load in scene.loads))
+        named = {str(r.tag) for r in regions if r is not None and r.kind == "tag"}
+        return {name: tags[name].tolist() for name in sorted(named) if name in tags}
 
     def _model_digest(self, folder: Path, spec: Spec) -> str:
         """Digest of the files of a model's folder that decide one of its subspaces."""

@@ -34,13 +34,11 @@ def crossing_pairs(
 def _overlapping(
     points: NDArray[np.float64], triangles: NDArray[np.int64]
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs i < j whose boxes overlap, in parts: swept along x, as sorted by their lower ends."""
+    """Pairs whose boxes overlap, in parts: swept along the axis along which fewest do, as sorted by
+    their lower ends."""
     low, high = points[triangles].min(axis=1), points[triangles].max(axis=1)
-    order = np.argsort(low[:, 0], kind="stable")
+    order, count = min((_sweep(low[:, k], high[:, k]) for k in range(3)), key=lambda s: s[1].sum())
     low, high = low[order], high[order]
-    # Those that begin before this one ends.
-    last = np.searchsorted(low[:, 0], high[:, 0], side="right")
-    count = last - np.arange(len(order)) - 1
     total = np.cumsum(count)
     parts, start = [], 0
     while start < len(order):
@@ -53,6 +51,15 @@ def _overlapping(
         parts.append((order[one[near]], order[two[near]]))
         start = stop
     return parts
+
+
+def _sweep(
+    low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Intervals by their lower ends, and how many of those that follow begin before each ends."""
+    order = np.argsort(low, kind="stable")
+    last = np.searchsorted(low[order], high[order], side="right")
+    return order, last - np.arange(len(order)) - 1
 
 
 def _pierces(edges_of: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -63,6 +63,8 @@ def isolated(task: str, path: Path, *, seconds: int, memory: int, **options: Any
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     timeout=_SHARE * seconds,
+                    # fTetWild leaves a file of its own where it runs.
+                    cwd=folder,
                     env=os.environ | threads,
                     check=False,
                 ).returncode

@@ -109,6 +109,17 @@ def make_snapshots(
     return sorted(failed)
 
 
+def check_snapshots(scenes: Sequence[Scene], trajectories: int, seed: int, store: Store) -> None:
+    """Refuse a store that holds a motion which `make_snapshots` would make otherwise.
+
+    Raises `InputError`; motions that are not there are none of its business.
+    """
+    present = set(store.names())
+    for job in jobs_of(scenes, trajectories, seed):
+        if job.name in present:
+            _kept(job, store)
+
+
 def _kept(job: Job, store: Store) -> bool:
     """Whether a stored motion took all its steps; refuses one that this job would not make."""
     told, time = store.provenance(job.name), job.scene.time

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -37,9 +38,15 @@ def number_in(text: str) -> float:
     return float(text) if text.isdecimal() else -1.0
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number that a float holds: JSON's whole numbers may be longer."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return known and bool(abs(value) <= sys.float_info.max)  # type: ignore[arg-type]
+
+
 def with_unit(value: object, unit: str) -> str | None:
     """A number with its unit; None for anything else."""
-    return f"{value:g} {unit}" if isinstance(value, (int, float)) else None
+    return f"{value:g} {unit}" if is_number(value) else None
 
 
 def listed(*values: object) -> str | None:
@@ -49,11 +56,11 @@ def listed(*values: object) -> str | None:
 
 def range_of(pair: object, unit: str) -> str | None:
     """Such as "1 to 2 s" of two numbers; None for anything else."""
-    if not isinstance(pair, list) or [type(x) in (int, float) for x in pair] != [True, True]:
+    if not isinstance(pair, list) or [is_number(x) for x in pair] != [True, True]:
         return None
     return f"{pair[0]:g} to {pair[1]:g} {unit}"
 
 
 def percent(value: object) -> str | None:
     """A ratio as a percentage; None for anything else."""
-    return f"{100.0 * value:.3g} %" if isinstance(value, (int, float)) else None
+    return f"{100.0 * value:.3g} %" if is_number(value) else None

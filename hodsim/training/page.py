@@ -16,6 +16,7 @@ from hodsim.networks import Shape
 from hodsim.scene import Scene
 from hodsim.subspaces import Model, load_model
 from hodsim.training.markdown import (
+    is_number,
     listed,
     number_in,
     percent,
@@ -117,7 +118,7 @@ def _body(card: Mapping[str, Any], n_dofs: int) -> Iterable[str]:
     material, damping = table_of(origin.get("material")), table_of(origin.get("damping"))
     extent = body.get("extent")
     size = None
-    if isinstance(extent, list) and all(isinstance(x, (int, float)) for x in extent):
+    if isinstance(extent, list) and all(map(is_number, extent)):
         size = " x ".join(f"{x:.4g}" for x in extent) + " m"
     rows: list[tuple[str, object]] = [
         ("mesh", body.get("mesh")),

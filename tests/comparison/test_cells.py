@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from homes import make_home, variant
+from small import SCENE
 
 import hodsim
+from hodsim import beam, write_mesh
 from hodsim.cli.compared import thorough
 from hodsim.comparison import Cell, Store, cases_of, cells_of, library, play, run_cells, study
+from hodsim.comparison.library import Library
 from hodsim.dynamics import Spec, parse_specs
 from hodsim.errors import InputError
 from hodsim.networks import HoDNet, Shape, save_network
-from hodsim.scene import Scene
+from hodsim.scene import Region, Scene, read_scene
 from hodsim.subspaces import Peer, load_model, save_peer
 
 
@@ -35,6 +38,27 @@ def cells_for(scenes: Sequence[Scene], names: str = "pca-2,hod-2") -> tuple[list
         return scene.model
 
     return cells_of(cases_of(scenes), folder_of, lambda model: parse_specs(names))
+
+
+def test_a_tag_that_names_other_vertices_is_another_cell(tmp_path: Path) -> None:
+    """The mesh's digest knows nothing of tags, but a load on one moves what the tag names."""
+    mesh = beam((3, 1, 1), (0.6, 0.2, 0.2))
+
+    def key(tip: float) -> str:
+        chosen = np.flatnonzero(mesh.vertices[:, 0] > tip)
+        write_mesh(replace(mesh, tags={"tip": chosen}), tmp_path / "bar.vtu")
+        path = tmp_path / "tagged.toml"
+        head, _, rest = SCENE.partition("[mesh]")
+        path.write_text(
+            f'{head}[mesh]\nfile = "bar.vtu"\n[material]{rest.partition("[material]")[2]}'
+        )
+        scene = read_scene(path)
+        load = replace(scene.loads[0], region=Region("tag", tag="tip"))
+        (case,) = cases_of([replace(scene, loads=(load,))])
+        return Library().key(case, Spec("full"), tmp_path)
+
+    assert key(0.5) == key(0.5)
+    assert key(0.5) != key(0.3)
 
 
 def test_full_space_first_and_labels_in_order(scene: Scene) -> None:

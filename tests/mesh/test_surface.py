@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hodsim import InputError, beam, read_mesh
-from hodsim.mesh import arm, files, fill_surface, torus
+from hodsim.mesh import arm, crossings, files, fill_surface, torus
 from hodsim.mesh.crossings import crossing_pairs
 from hodsim.mesh.surface import faults, read_surface
 
@@ -113,6 +113,22 @@ def test_a_surface_is_no_mesh_of_tets(tmp_path: Path) -> None:
         read_mesh(_write(tmp_path / "a.stl"))
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_flat_sheet_is_swept_along_itself(axis: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Across it, the sweep would look at every pair."""
+    n = 40
+    y, z = np.meshgrid(np.arange(n + 1.0), np.arange(n + 1.0), indexing="ij")
+    points = np.roll(np.stack([0 * y, y, z], -1).reshape(-1, 3), axis, axis=1)
+    k = (np.arange(n)[:, None] * (n + 1) + np.arange(n)).ravel()
+    triangles = np.concatenate(
+        [np.stack([k, k + 1, k + n + 1], 1), np.stack([k + 1, k + n + 2, k + n + 1], 1)]
+    )
+    monkeypatch.setattr(crossings, "_CHUNK", 1000)
+    # A triangle meets those of its row of cells and of the next: 80 each.
+    assert len(crossings._overlapping(points, triangles)) <= len(triangles) * 160 / 1000
+    assert not len(crossing_pairs(points, triangles))
+
+
 def _corner(path: Path, faces: int = 4) -> Path:
     """The surface of one tet, of volume 1/6, or some of its faces."""
     corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -121,9 +137,14 @@ def _corner(path: Path, faces: int = 4) -> Path:
     return path
 
 
-def test_filled_it_has_the_volume_of_the_surface(tmp_path: Path) -> None:
+def test_filled_it_has_the_volume_of_the_surface(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pytetwild")
     path = _corner(tmp_path / "a.stl")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     coarse, fine = (fill_surface(path, edge=edge) for edge in (0.6, 0.07))
     area, diagonal = 1.5 + 3**0.5 / 2, 3**0.5
     for found in (coarse, fine):
@@ -132,6 +153,8 @@ def test_filled_it_has_the_volume_of_the_surface(tmp_path: Path) -> None:
         assert found.mesh.volumes.sum() == wanted
         assert found.notes == ()
     assert fine.mesh.n_vertices > 1.2 * coarse.mesh.n_vertices
+    # fTetWild writes files of its own: none of them where the user is.
+    assert not list(here.iterdir())
     with pytest.raises(InputError, match="edge: expected a length from"):
         fill_surface(path, edge=9.0)
 

@@ -117,6 +117,7 @@ def test_a_licence_stays(scene: Scene, tmp_path: Path) -> None:
     assert "Not stated" in path.read_text()
 
 
+HUGE = 10**400  # JSON has whole numbers that no float holds
 HOSTILE = "<script>x</script> [a](b) | ` \n# head"
 
 
@@ -130,6 +131,8 @@ HOSTILE = "<script>x</script> [a](b) | ` \n# head"
         {"body": [], "loads": [{"kind": HOSTILE, "magnitude": [1], "ramp": "x"}]},
         {"reconstruction_error": {"held_out": HOSTILE, "held_out_by_scene": {HOSTILE: 1.0}}},
         {"pca_reconstruction_error": {HOSTILE: HOSTILE, "2": None}, "licence": HOSTILE},
+        {"reconstruction_error": {"held_out": HUGE}, "seconds": HUGE},
+        {"body": {"extent": [HUGE] * 3, "volume": HUGE}, "loads": [{"magnitude": [HUGE, 1]}]},
     ],
 )
 def test_a_strangers_card_is_text(scene: Scene, tmp_path: Path, changes: dict[str, Any]) -> None:

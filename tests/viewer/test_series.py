@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -265,9 +266,17 @@ def test_a_scene_goes_straight_to_a_series(run: Run, motion: Path) -> None:
 
 def test_what_the_command_refuses(run: Run, motion: Path) -> None:
     series = motion.with_suffix(".xdmf")
+    numbers = motion.with_name("numbers") / f"{series.name}.h5"
+    numbers.parent.mkdir()
+    shutil.copy(motion, numbers)
+    series = numbers.with_name(series.name)
     for arguments, told in (
         ((motion,), "expected a file to write"),
         ((motion, "--out", motion), "expected another file than the source"),
+        ((numbers, "--out", series), "expected another file than the source"),
+        ((motion, "--out", series, "--dtype", "float64"), "--dtype are of a model"),
+        ((motion, "--out", series, "--subspace", "pca-2"), "--dtype are of a model"),
+        ((motion, "--out", series, "--scene", "bend"), "--dtype are of a model"),
         ((motion, "--out", motion.with_suffix(".csv")), ".xdmf or .pvd"),
         ((motion.with_name("small.toml"), "--out", series), "play a scene by `hodsim simulate"),
         ((motion.with_name("none.h5"), "--out", series), "cannot read it"),

@@ -71,7 +71,7 @@ class ReducedContact:
         w = self.basis.shape[1]
         rows = self.basis.reshape(-1, 3, w)[near].reshape(-1, w)
         x = x[near]
-        reach = float(np.abs(self.points.rest).max() + np.abs(x).max(initial=0.0))
+        reach = float(np.abs(self.points.rest).max(initial=0.0) + np.abs(x).max(initial=0.0))
         return Touch(self.law.at(near), rows, z, x, (rows @ dz).reshape(-1, 3), reach)
 
 

@@ -67,7 +67,7 @@ class Contact:
     def noise(self, u: np.ndarray, v: np.ndarray, c: float) -> float:
         """|force| [N] that rounding of the positions can make."""
         t = self._tangent(u, v)
-        reach = float(np.abs(self.points.rest).max() + np.abs(u).max())
+        reach = float(np.abs(self.points.rest).max(initial=0.0) + np.abs(u).max())
         return float(np.finfo(np.float64).eps * reach * np.linalg.norm(t.push + c * t.brake))
 
     def _tangent(self, u: np.ndarray, v: np.ndarray) -> Tangent:

@@ -220,3 +220,17 @@ def test_a_bounce_gains_no_energy() -> None:
     orders = oracles.observed_orders(losses)
     print("lost of the fall's energy", losses, orders)
     assert orders == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_body_held_all_over_meets_nothing() -> None:
+    """Only inner vertices move: no triangle of the surface does, and there is no point to touch."""
+    mesh = beam((3, 3, 3), (0.3, 0.3, 0.3))
+    material = MaterialSpec("neo-hookean", 1e6, 0.3, DENSITY)
+    body = make_body(mesh, material, np.unique(mesh.surface))
+    loads = _gravity(body)
+    motions = [
+        simulate(FullSpace(body, loads, 0.005, obstacles=obstacles), 2).z
+        for obstacles in ((), (_floor(0.0, 0.5),))
+    ]
+    assert np.abs(motions[0]).max() > 0.0
+    np.testing.assert_array_equal(*motions)
