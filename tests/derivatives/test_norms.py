@@ -231,3 +231,12 @@ def test_a_linear_map_has_its_own_norm_and_no_curvature() -> None:
     first, second = derivative_norms2(f, x)
     agree(first, f[0].weight.square().sum().expand(2))
     assert not second.any()
+
+
+@pytest.mark.parametrize("norm", [jacobian_norm2, hessian_diagonal_norm2])
+def test_no_points_have_no_norms(norm: Callable[[nn.Module, Tensor], Tensor]) -> None:
+    f = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    values = norm(f, torch.zeros(0, 3, dtype=torch.float64))
+    assert values.shape == (0,)
+    values.sum().backward()
+    assert all(p.grad is None or not p.grad.any() for p in f.parameters())

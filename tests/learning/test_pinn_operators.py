@@ -97,6 +97,45 @@ def test_later_points_take_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
+def test_a_field_keeps_nothing_that_no_longer_holds() -> None:
+    network, x = small(2, 1), positions(5, 2)
+    u = LaneField(network)
+    with torch.no_grad():
+        laplacian(u, x)
+    assert laplacian(u, x).requires_grad
+    before = u(x).detach()
+    flat = nn.utils.parameters_to_vector(network.parameters()).detach()
+    nn.utils.vector_to_parameters(2.0 * flat, network.parameters())  # versions stay as they are
+    after = u(x).detach()
+    torch.testing.assert_close(after, network(x).detach(), rtol=1e-12, atol=1e-12)
+    assert float((after - before).abs().max()) > 0.01
+    with torch.inference_mode():
+        torch.testing.assert_close(u(1.0 * x), after, rtol=1e-12, atol=1e-12)
+
+
+def test_the_boundary_takes_no_lanes_of_the_interior() -> None:
+    problem, network = example("plate"), small(2, 1)
+    u = LaneField(network)
+    faces = problem.domain.boundary(4, 0)
+    inside, border = problem.parts(u, problem.domain.interior(4, 0), faces)
+    for _ in range(2):
+        inside(), border()
+    seen: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    counting = Counting()
+    counting.register_forward_hook(lambda _, given, out: seen.append(len(given[0].lanes.values)))
+    network.insert(3, counting)
+    border()
+    assert seen == [3]  # the value and two slopes, not what a biharmonic needs
+    seen.clear()
+    inside()
+    assert max(seen) > 3
+
+
 @pytest.mark.parametrize("name", ["eq13", "poisson10", "plate"])
 def test_an_example_is_solved_by_its_truth_and_its_gradient_is_right(name: str) -> None:
     problem = example(name)
@@ -221,6 +260,10 @@ def test_what_rows_cannot_take_is_named() -> None:
     frozen[0].weight.requires_grad_(False)
     with pytest.raises(InputError, match="frozen one in layer 0"):
         check_layers(frozen)
+    tied = small(6, 6, widths=(6,))
+    tied[2].weight = tied[0].weight
+    with pytest.raises(InputError, match="got one in both 0 and 2"):
+        check_layers(tied)
 
 
 def test_points_are_of_the_domain_and_of_their_seed() -> None:
@@ -281,5 +324,12 @@ def test_a_network_or_a_residual_that_does_not_fit_is_named_before_training() ->
         fits(small(2, 1), residual=lambda u, x: u(x).sum())
     with pytest.raises(InputError, match="boundary: expected values that depend on u"):
         fits(small(2, 1), boundary=lambda u, x: x[:, :1])
+    with pytest.raises(InputError, match=r"residual: .* row n depends on position n alone"):
+        fits(small(2, 1), residual=lambda u, x: laplacian(u, x) - u(x).mean())
+    with pytest.raises(InputError, match=r"boundary: .* row n depends on position n alone"):
+        fits(small(2, 1), boundary=lambda u, x: u(x) - x[:, 0])  # (n, 1) less (n,) is (n, n)
+    fits(small(2, 1), truth=lambda x: x[:, :1])
+    with pytest.raises(InputError, match=r"truth: expected values of shape \(n, 1\)"):
+        fits(small(2, 1), truth=lambda x: x[:, 0])
     with pytest.raises(InputError, match="residual: expected 1 or 1 weights"):
         fits(small(2, 1), weights=(1.0, 2.0))

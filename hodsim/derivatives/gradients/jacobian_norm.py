@@ -62,7 +62,7 @@ def _cost(widths: tuple[int, ...], way: Way, batch: int) -> float:
     else:
         total += 3.0 * m * last * r + (2.0 * m * r * r if way.gram_in else 0.0)
     once = (n * first * first if way.gram_in else 0) + (m * last * last if way.gram_out else 0)
-    return total + 3.0 * once / batch
+    return total + 3.0 * once / max(1, batch)
 
 
 def jacobian_squares(

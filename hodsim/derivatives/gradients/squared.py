@@ -59,10 +59,10 @@ class _Squared(torch.autograd.Function):
                 "squared norm of derivatives: its gradient cannot be differentiated again "
                 "(create_graph=True); square jacobian or hessian_diagonal yourself"
             )
-        even = bool((weights == weights[0]).all())
-        if even:
-            shared = [g * weights[0] for g in ctx.done.shared]
-            own = [g * weights[0] for g in ctx.done.own]
+        if bool((weights == weights[:1]).all()):  # all alike
+            by = weights[0] if len(weights) else weights.new_zeros(())
+            shared = [g * by for g in ctx.done.shared]
+            own = [g * by for g in ctx.done.own]
         else:
             tensors = ctx.saved_tensors
             count = ctx.count

@@ -2,13 +2,14 @@
 
 A derivative is a weighted sum of lanes (`hodsim.derivatives`): the Laplacian of d dimensions is the
 lanes (i, i), each once. What a residual asks for at the same points travels in one pass, and a sum
-of lanes of the highest order as one lane. A field remembers what it was asked for: at the first
-points a formula takes a pass for each new operator, from then on one in all.
+of lanes of the highest order as one lane. A field remembers what each formula asked for: at the
+first points it takes a pass for each new operator, from then on one in all.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +40,10 @@ class Field(ABC):
         """An operator's value at positions, shape (n, m)."""
 
     @abstractmethod
-    def forget(self) -> None:
-        """Drop what was computed: gradients are wanted of a pass of its own."""
+    def forget(self, formula: Hashable = None) -> None:
+        """Drop what was computed: gradients are wanted of a pass of its own.
+
+        formula : which one is evaluated next; it takes no lanes that only others asked for."""
 
 
 class LaneField(Field):
@@ -54,26 +57,36 @@ class LaneField(Field):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
-        self._asked: list[Operator] = []
+        self._asked: dict[Hashable, list[Operator]] = {}
+        self._formula: Hashable = None
         self._x: Tensor | None = None
-        self._versions: list[int] = []
+        self._under: list[object] = []
         self._known: dict[Operator, Tensor] = {}
 
-    def forget(self) -> None:
-        self._x, self._known = None, {}
+    def forget(self, formula: Hashable = None) -> None:
+        self._formula, self._x, self._known = formula, None, {}
 
     def apply(self, operator: Operator, x: Tensor) -> Tensor:
-        if operator not in self._asked:
-            self._asked.append(operator)
-        versions = [t._version for t in (x, *self.network.parameters())]
-        if self._x is not x or versions != self._versions:
-            self._x, self._versions, self._known = x, versions, {}
-            wanted = [o for o in self._asked if _spans(o) < x.shape[-1]]
+        asked = self._asked.setdefault(self._formula, [])
+        if operator not in asked:
+            asked.append(operator)
+        under = _conditions(self.network, x)
+        if self._x is not x or under != self._under:
+            self._x, self._under, self._known = x, under, {}
+            wanted = [o for o in asked if _spans(o) < x.shape[-1]]
         else:
             wanted = [operator]
         if operator not in self._known:
             self._known.update(_together(self.network, x, wanted))
         return self._known[operator]
+
+
+def _conditions(network: nn.Module, x: Tensor) -> list[object]:
+    """What the values at x depend on, and whether gradients flow from them. Places too: a
+    parameter that is given other data keeps its version."""
+    held = (x, *network.parameters(), *network.buffers())
+    places = [(t.data_ptr(), None if t.is_inference() else t._version) for t in held]
+    return [torch.is_grad_enabled(), *places, *(m.training for m in network.modules())]
 
 
 def _spans(operator: Operator) -> int:
@@ -129,7 +142,7 @@ class AutogradField(Field):
                 columns.append(torch.stack(terms).sum(0))
         return torch.stack(columns, 1)
 
-    def forget(self) -> None:
+    def forget(self, formula: Hashable = None) -> None:
         """Nothing is kept."""
 
 

@@ -81,8 +81,9 @@ class GaussNewton(Stepper):
             self._move(held, held, 0.0, last)
 
     def many(self, number: int) -> tuple[Tensor, Tensor]:
-        """The points that the last layer is fitted to after a step: others than the step's."""
-        place = -1 - number // max(1, self.stage.every)
+        """The points that the last layer is fitted to after a step: others than the step's, and
+        drawn anew when those are."""
+        place = -1 - (number // self.stage.every if self.stage.every else 0)
         domain, n = self.problem.domain, self.stage.outer
         faces = -(-n * self.stage.faces // self.stage.inside)
         inside = domain.interior(n, self.seed, place)

@@ -22,7 +22,7 @@ class Point:
     Attributes
     ----------
     stage : of the plan, from 0.
-    step : steps made in all.
+    step : steps made in all; a stage that ends early makes fewer than were planned.
     seconds : CPU time that the steps took; looking at errors does not count.
     loss : before the last step, at that step's points; None before the first.
     errors : relative L2 error of each component; empty where no truth is known.
@@ -45,6 +45,8 @@ class Kept:
     seconds : CPU time of the steps so far.
     loss : the last step's.
     weights : of the network, by name.
+    good : the last weights at which the loss was finite.
+    taken : steps made in all.
     state : of the stage's optimiser; None where it begins.
     curve : so far.
     idle : steps that moved nothing.
@@ -60,11 +62,14 @@ class Kept:
     curve: tuple[Point, ...] = field(default=())
     idle: int = 0
     stopped: str = ""
+    good: dict[str, Tensor] = field(default_factory=dict)
+    taken: int = 0
 
 
 def write(path: Path, key: str, kept: Kept) -> None:
     """Keep a run in one move; key : what decides it."""
     tensors = {f"network.{name}": t.contiguous() for name, t in kept.weights.items()}
+    tensors |= {f"good.{name}": t.contiguous() for name, t in kept.good.items()}
     plain: dict[str, Any] | None = None
     if kept.state is not None:
         tensors |= {f"optimizer.{name}": t.contiguous() for name, t in kept.state[0].items()}
@@ -79,6 +84,7 @@ def write(path: Path, key: str, kept: Kept) -> None:
         "curve": [asdict(point) for point in kept.curve],
         "idle": kept.idle,
         "stopped": kept.stopped,
+        "taken": kept.taken,
     }
     with atomic(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, {"run": json.dumps(told)})
@@ -104,6 +110,8 @@ def read(path: Path, key: str) -> Kept | None:
             curve=tuple(curve),
             idle=int(told["idle"]),
             stopped=str(told["stopped"]),
+            good=_part(tensors, "good."),
+            taken=int(told["taken"]),
         )
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError):
         return None

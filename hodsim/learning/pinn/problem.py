@@ -17,7 +17,10 @@ from hodsim.learning.pinn.field import Field
 
 Residual = Callable[[Field, Tensor], Tensor]
 Side = tuple[Residual, tuple[float, ...]]
-_TRIAL: Final = 3  # points of the trial before training
+_TRIAL: Final = (
+    256  # points of the trial before training: sources that differ anywhere differ there
+)
+_ALONE: Final = 1e-6  # of the largest value: rounding of one position and of many
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +80,17 @@ class Problem:
         """The weighted residuals inside and on the faces, each divided by its root of points: the
         loss is the sum of squares of both."""
 
-        def part(side: Side, x: Tensor) -> Callable[[], Tensor]:
+        def part(number: int, side: Side, x: Tensor) -> Callable[[], Tensor]:
             residual, weights = side
 
             def values() -> Tensor:
-                u.forget()
+                u.forget(number)
                 return weighted(residual(u, x), weights, len(x))
 
             return values
 
-        return [part(side, x) for side, x in zip(self.sides, (inside, faces), strict=True)]
+        sides = zip(self.sides, (inside, faces), strict=True)
+        return [part(number, side, x) for number, (side, x) in enumerate(sides)]
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -99,20 +103,22 @@ class Problem:
         return parts[0] + parts[1]
 
     def check(self, u: Field) -> list[float]:
-        """Try both residuals at a few points, before anything is trained.
+        """Try both residuals at some points, before anything is trained.
 
-        Returns their values there, which tell problem and network apart from others.
+        Returns their values and the truth's there, which tell problem and network apart from
+        others.
 
         Raises
         ------
         InputError : the network or a residual does what no rule knows, or gives values of another
-            shape than it should, by name.
+            shape than it should, or a row that depends on other positions, by name.
         """
         told: list[float] = []
-        for name, residual, weights, x in (
-            ("residual", self.residual, self.weights, self.domain.interior(_TRIAL, 0)),
-            ("boundary", self.boundary, self.boundary_weights, self.domain.boundary(_TRIAL, 0)),
+        points = (self.domain.interior(_TRIAL, 0), self.domain.boundary(_TRIAL, 0))
+        for number, (name, (residual, weights), x) in enumerate(
+            zip(("residual", "boundary"), self.sides, points, strict=True)
         ):
+            u.forget(number)
             values = u(x)
             if tuple(values.shape) != (_TRIAL, self.components):
                 raise InputError(
@@ -133,7 +139,24 @@ class Problem:
             if not out.requires_grad:
                 raise InputError(f"{name}: expected values that depend on u, got none that do")
             told += out.detach().flatten().tolist()
-        return told
+            if not _alike(residual(u, x[1:2]).detach(), out[1:2].detach(), out.detach()):
+                raise InputError(
+                    f"{name}: expected values of shape (n, r) whose row n depends on position n "
+                    "alone, got other ones at one position than among many; give what is "
+                    "subtracted the shape (n, 1) too"
+                )
+        return told + self._truth_told(points[0])
+
+    def _truth_told(self, x: Tensor) -> list[float]:
+        if self.truth is None:
+            return []
+        values = self.truth(x)
+        if tuple(values.shape) != (len(x), self.components):
+            raise InputError(
+                f"truth: expected values of shape (n, {self.components}) at n positions, got "
+                f"{tuple(values.shape)} at {len(x)}"
+            )
+        return values.detach().flatten().tolist()
 
     def errors(self, network: nn.Module, x: Tensor) -> list[float]:
         """For each component the relative L2 error, |u - truth| / |truth| over positions."""
@@ -143,6 +166,14 @@ class Problem:
             truth = self.truth(x)
             missed = torch.linalg.vector_norm(network(x) - truth, dim=0)
             return (missed / torch.linalg.vector_norm(truth, dim=0)).tolist()
+
+
+def _alike(one: Tensor, among: Tensor, every: Tensor) -> bool:
+    """Whether a row at one position is what it was among many, to rounding."""
+    largest = float(every.nan_to_num(posinf=0.0, neginf=0.0).abs().max())
+    return one.shape == among.shape and torch.allclose(
+        one, among, rtol=0.0, atol=_ALONE * largest, equal_nan=True
+    )
 
 
 def weighted(values: Tensor, weights: Sequence[float], n: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class FunctionalField(Field):
             total = total + weight * at(x)
         return total
 
-    def forget(self) -> None:
+    def forget(self, formula: Hashable = None) -> None:
         """Nothing is kept."""
 
     def _values(self, x: Tensor) -> Tensor:

@@ -32,8 +32,9 @@ def check_layers(network: nn.Module) -> None:
 
     Raises
     ------
-    InputError : such a parameter or its layer, by name.
+    InputError : such a parameter or its layer, by name; or one that two layers share.
     """
+    owner: dict[int, str] = {}
     for name, module in network.named_modules():
         own = dict(module.named_parameters(recurse=False))
         if own and type(module) is not nn.Linear:
@@ -41,6 +42,12 @@ def check_layers(network: nn.Module) -> None:
                 f"network: expected parameters in nn.Linear layers alone for Gauss-Newton, got "
                 f"{', '.join(own)} of {type(module).__name__} {name or '(the network)'}; take lbfgs"
             )
+        for p in own.values():
+            if owner.setdefault(id(p), name) != name:
+                raise InputError(
+                    f"network: expected a parameter of its own in every layer for Gauss-Newton, "
+                    f"got one in both {owner[id(p)]} and {name}; take lbfgs"
+                )
         if any(not p.requires_grad for p in own.values()):
             raise InputError(
                 f"network: expected every parameter to be trained by Gauss-Newton, got a frozen "

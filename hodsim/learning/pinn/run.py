@@ -41,6 +41,7 @@ _STEPPERS: Final[dict[str, type[Stepper]]] = {
 }
 _SAVED: Final = 10.0  # seconds of steps between two savings
 _POINTS: Final = 4096  # that errors are taken at, about
+_APART: Final = 2**29  # their draw: no step's points are among them
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def train(
     run = _Run(problem, plan, net, clock)
     if kept is not None:
         net.load_state_dict(kept.weights)
-        run.at = kept
+        run.take(kept)
         if kept.state is not None:
             steppers[kept.stage].resume(kept.state)
     else:
@@ -162,7 +163,7 @@ class _Run:
         self.problem, self.plan, self.network, self.clock = problem, plan, network, clock
         domain = problem.domain
         side = round(_POINTS ** (1.0 / domain.d))
-        self.places = domain.grid(side) if side > 20 else domain.interior(_POINTS, 0, -1)
+        self.places = domain.grid(side) if side > 20 else domain.interior(_POINTS, 0, _APART)
         first = next(i for i, stage in enumerate(plan.stages) if stage.steps)
         self.at = Kept(first, 0, 0.0, None, {}, None)
         self.last = first
@@ -175,8 +176,12 @@ class _Run:
 
     @property
     def made(self) -> int:
-        """Steps made in all."""
+        """How far in the plan: steps made or left out in all."""
         return sum(stage.steps for stage in self.plan.stages[: self.at.stage]) + self.at.step
+
+    def take(self, kept: Kept) -> None:
+        """Go on from what was kept; the network has its weights."""
+        self.at, self._good = kept, kept.good
 
     def word(self) -> str:
         """How it goes."""
@@ -191,18 +196,20 @@ class _Run:
         loss = stepper.step(at.step)
         seconds = at.seconds + self.clock() - began
         self.last = at.stage
+        method = self.plan.stages[at.stage].method
+        why = ""
         if not math.isfinite(loss):
+            why = f"the loss is {loss} at step {at.step + 1} of {method}"
+        else:
+            self._good = before
+            if not all(bool(t.isfinite().all()) for t in self.network.state_dict().values()):
+                why = f"weights are not finite after step {at.step + 1} of {method}"
+        if why:
             self.network.load_state_dict(self._good)
-            method = self.plan.stages[at.stage].method
-            self.at = replace(
-                at,
-                seconds=seconds,
-                stopped=f"the loss is {loss} at step {at.step + 1} of {method}; kept are the last "
-                "weights at which it was finite",
-            )
+            kept = "kept are the last weights at which the loss was finite"
+            self.at = replace(at, seconds=seconds, stopped=f"{why}; {kept}")
             self.look()
             return
-        self._good = before
         now = self.plan.stages[at.stage]
         still = all(torch.equal(t, before[k]) for k, t in self.network.state_dict().items())
         # At the same points again nothing else would come of it: the stage is at its end.
@@ -210,7 +217,10 @@ class _Run:
         while stage < len(self.plan.stages) and step >= self.plan.stages[stage].steps:
             stage, step = stage + 1, 0
         idle = at.idle + still
-        self.at = replace(at, stage=stage, step=step, seconds=seconds, loss=loss, idle=idle)
+        taken = at.taken + 1
+        self.at = replace(
+            at, stage=stage, step=step, seconds=seconds, loss=loss, idle=idle, taken=taken
+        )
         if seconds >= self.plan.seconds and not self.done:
             self.at = replace(self.at, stopped=f"{self.plan.seconds:g} s of CPU time are spent")
         if self.done or self.made % self.due == 0 or stage != self.last:
@@ -219,14 +229,14 @@ class _Run:
     def look(self) -> None:
         """A point of the curve."""
         errors = tuple(self.problem.errors(self.network, self.places))
-        point = Point(self.last, self.made, self.at.seconds, self.at.loss, errors)
+        point = Point(self.last, self.at.taken, self.at.seconds, self.at.loss, errors)
         self.at = replace(self.at, curve=(*self.at.curve, point))
 
     def kept(self, steppers: list[Stepper]) -> Kept:
         """All that going on needs."""
         begun = not self.done and self.at.step > 0
         state = steppers[self.at.stage].state() if begun else None
-        return replace(self.at, weights=self._weights(), state=state)
+        return replace(self.at, weights=self._weights(), state=state, good=self._good)
 
     def _weights(self) -> dict[str, Tensor]:
         with torch.no_grad():
