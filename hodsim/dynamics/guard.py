@@ -122,6 +122,7 @@ class Guarded:
     def _step(self, state: State) -> tuple[str, State, NewtonResult]:
         # A state that was made elsewhere (held, say) is one of full space.
         here = state if isinstance(state, GuardedState) else GuardedState(**vars(state), why="held")
+        tried = 0  # iterations of a step that is thrown away
         if not here.why:
             assert here.inner is not None
             after, result = self.reduced.step(here.inner)
@@ -130,8 +131,10 @@ class Guarded:
             if not why:
                 return "", shown, result
             here = replace(here, inner=None, why=why)
+            tried = result.iterations
         start = here.inner or State(here.t, Motion(here.z, here.dz), here.z, here.dz)
         after, result = self.full.step(start)
+        result = replace(result, iterations=tried + result.iterations)
         steps = here.steps + 1
         shown = GuardedState(**vars(after), inner=after, why=here.why, steps=steps)
         if result.converged and steps >= _LEAST:
@@ -162,13 +165,14 @@ class Guarded:
     def _gain(self, before: State, after: State) -> float:
         """Energy gained beyond the work done in a step, over the energy and work there are.
 
-        An implicit step loses energy where the elastic energy is convex: its forces are those of
-        the end. Work is therefore reckoned with those of the end, too.
+        An implicit Euler step loses energy where the elastic energy is convex, its work reckoned by
+        the forces at its end. BDF2 lags behind loads that fall, so that what the forces of the
+        step's start would do is allowed, too.
         """
         body, du = self.body, after.z - before.z
         was, now = self._energy(before), self._energy(after)
         noise = body.force_noise(after.z) * float(np.linalg.norm(du))
-        work = float(self._force(after) @ du)
+        work = max(float(self._force(state) @ du) for state in (before, after))
         return (now - was - work - noise) / max(now + abs(work) + noise, np.finfo(float).tiny)
 
     def _energy(self, state: State) -> float:

@@ -191,6 +191,34 @@ def test_sound_steps_gain_nothing() -> None:
         assert max(gains) < 1e-3
 
 
+def test_a_load_that_lets_go_is_no_energy_from_nowhere() -> None:
+    scene, body, *_, model = parts("heldout/bend-1", "bdf2")
+    (load,) = scene.loads
+    sudden = replace(load, times=(0.0, 0.1, 0.4, 0.4001))
+    assert load.values[-1] == (0.0, 0.0, 0.0)
+    released = replace(scene, loads=(sudden,))
+    cubatures = load_cubatures(data_dir("trained_models") / "beam")
+    for label in ("hod-6", "pca-12"):
+        reduced, full = (
+            setup_of(released, body, parse_spec(name), model, cubatures) for name in (label, "full")
+        )
+        guard = Guarded(reduced, full, body, Loads(body, released.loads), None)
+        found = states(guard, 26)
+        assert not any(state.why for state in found)
+
+
+def test_the_iterations_of_a_step_thrown_away_are_counted() -> None:
+    spoiled = odd(3, lambda s, r: (s, replace(r, status="line_search", iterations=7)))
+    state: Any = spoiled.start()
+    for _ in range(2):
+        state, _ = spoiled.step(state)
+    after, result = spoiled.step(state)
+    assert isinstance(after, GuardedState)
+    assert after.why
+    before = State(state.t, Motion(state.z, state.dz), state.z, state.dz)
+    assert result.iterations == 7 + spoiled.full.step(before)[1].iterations
+
+
 def test_a_step_that_fails_is_taken_in_full_space() -> None:
     found = states(odd(3, lambda s, r: (s, replace(r, status="line_search"))), 4)
     assert [s.why for s in found] == ["", "", "", "line_search", "line_search"]

@@ -64,7 +64,8 @@ def simulate_batch(
     Parameters
     ----------
     space
-        Made for as many `bodies`. What was `apply`-ed to each acts throughout.
+        Made for as many `bodies`. What was `apply`-ed to each acts throughout. Obstacles are not
+        met: a `TouchingSpace` is refused.
     q, v
         Latent coordinates and rates [1/s] at the start, (N, r); rest unless given.
     steps
@@ -82,8 +83,13 @@ def simulate_batch(
     Raises
     ------
     InputError
-        An array of another shape or not finite, or a number below 1.
+        An array of another shape or not finite, a number below 1, or another space.
     """
+    if not isinstance(space, CompiledSpace):
+        raise InputError(
+            "simulate_batch: expected a CompiledSpace, which meets no obstacles, given "
+            f"{type(space).__name__}; simulate scenes with obstacles one by one"
+        )
     n, r, k = space.bodies, space.subspace.rank, space.launcher.plan.amplitudes
     if steps < 1:
         raise InputError(f"steps: expected at least 1, given {steps}")
