@@ -89,7 +89,7 @@ class Guarded:
         loads: Loads,
         reach: Reach | None,
         limit: float = 1.0,
-        gain: float = 0.02,
+        gain: float = 0.05,
     ) -> None:
         for name, value in (("limit", limit), ("gain", gain)):
             if not value > 0.0:

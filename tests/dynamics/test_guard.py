@@ -194,7 +194,7 @@ def test_sound_steps_gain_nothing() -> None:
 def test_a_load_that_lets_go_is_no_energy_from_nowhere() -> None:
     scene, body, *_, model = parts("heldout/bend-1", "bdf2")
     (load,) = scene.loads
-    sudden = replace(load, times=(0.0, 0.1, 0.4, 0.4001))
+    sudden = replace(load, times=(0.0, 0.02, 0.1, 0.1001))
     assert load.values[-1] == (0.0, 0.0, 0.0)
     released = replace(scene, loads=(sudden,))
     cubatures = load_cubatures(data_dir("trained_models") / "beam")
@@ -203,7 +203,7 @@ def test_a_load_that_lets_go_is_no_energy_from_nowhere() -> None:
             setup_of(released, body, parse_spec(name), model, cubatures) for name in (label, "full")
         )
         guard = Guarded(reduced, full, body, Loads(body, released.loads), None)
-        found = states(guard, 26)
+        found = states(guard, 10)
         assert not any(state.why for state in found)
 
 

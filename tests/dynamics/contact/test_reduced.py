@@ -11,7 +11,7 @@ import torch
 
 from hodsim import InputError, beam
 from hodsim.dynamics import Applied, FullSpace, ReducedSpace, Spring, simulate
-from hodsim.dynamics.compiled import CompiledSpace, TouchingSpace
+from hodsim.dynamics.compiled import CompiledSpace, TouchingSpace, simulate_batch
 from hodsim.dynamics.contact import Contact, ReducedContact, surface_points
 from hodsim.dynamics.reduced import _Step
 from hodsim.fem import Body, Loads, make_body
@@ -141,6 +141,8 @@ def test_away_from_obstacles_a_touching_space_is_the_compiled_one(body: Body) ->
     space = CompiledSpace(body, Loads(body, LOADS), subspace, None, H, newton_spec=NEWTON)
     plain = simulate(space, 20)
     touching = TouchingSpace(space, far, lambda: pytest.fail("not needed"))
+    with pytest.raises(InputError, match="simulate_batch: expected a CompiledSpace"):
+        simulate_batch(touching)  # type: ignore[arg-type]
     motion = simulate(touching, 20)
     np.testing.assert_array_equal(motion.z, plain.z)
     np.testing.assert_array_equal(motion.iterations, plain.iterations)
