@@ -51,8 +51,10 @@ def fit(
     """
     started = time.perf_counter()
     torch.manual_seed(options.seed)
+    w = pose_weights(snapshots, options.evenness)
     # Few poses, as of a quick look, may span less than the network projects to.
-    V, _ = principal_components(snapshots.u, options.projected, least=options.rank)
+    least = min(options.rank, options.projected)
+    V, _ = principal_components(snapshots.u, options.projected, least=least)
     projected = V.shape[1]
     shape = Shape(
         snapshots.u.shape[1],
@@ -63,7 +65,6 @@ def fit(
         options.activation,
     )
     network = HoDNet(shape)
-    w = pose_weights(snapshots, options.evenness)
     p = snapshots.u @ V
     scale = float(np.sqrt((p**2).mean() * projected / options.rank))
     stages: list[tuple[str, int, float]] = [("whole", options.whole_epochs, options.whole_rate)]

@@ -227,8 +227,6 @@ def test_poses_that_say_nothing() -> None:
     poses = _curved()
     with pytest.raises(InputError, match="rest alone"):
         fit(replace(poses, u=0 * poses.u), OPTIONS)
-    with pytest.raises(InputError, match="1 to 7,"):
-        fit(poses, replace(OPTIONS, projected=8))
 
 
 def test_a_loss_that_blows_up_is_told(tmp_path: Path) -> None:
