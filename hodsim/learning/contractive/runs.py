@@ -175,8 +175,12 @@ class _State:
             self._step(loss, step)
             if self.progress is not None:
                 self.progress(step + 1, job.epochs * self.per_epoch)
-        if not why and not all(bool(torch.isfinite(w).all()) for w in self.network.parameters()):
-            why = f"weights are not finite after epoch {number + 1}"
+        if not why:
+            # An epoch ends at weights that are good, or not at all: the next begins with them.
+            with torch.no_grad():
+                value = float(self._loss(self._terms(some, step)))
+            if not math.isfinite(value):
+                why = f"the loss is {value} after epoch {number + 1}"
         if why:
             self._restore(held)
         row: dict[str, Any] = {
