@@ -122,8 +122,11 @@ class Looker:
         return np.asarray(middle + scale * eye[..., :2])
 
     def canvas(self) -> dict[str, float]:
-        boxes = [x.bounding_box() for x in self.page.locator("canvas").all()]
-        return max((x for x in boxes if x), key=lambda x: x["width"] * x["height"])
+        # All at once: one that goes in the meantime would be waited for.
+        boxes = self.page.evaluate(
+            "[...document.querySelectorAll('canvas')].map(x => x.getBoundingClientRect().toJSON())"
+        )
+        return dict(max(boxes, key=lambda x: x["width"] * x["height"]))
 
     def box(self, label: str) -> Any:
         """The text box of a slider."""
