@@ -9,15 +9,15 @@ display. Prints a table, writes bent_beam.png into the current folder. Takes ten
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from hodsim.cli.film import shot_of
 from hodsim.cli.options import check_file, model_folder, open_scene
 from hodsim.cli.output import error_curves, one_thread, report_of, runs_table, write_json
+from hodsim.cli.scripts import OneLineParser
 from hodsim.comparison import Play, play
 from hodsim.cubature import load_cubatures
 from hodsim.dynamics import parse_specs
@@ -111,13 +111,6 @@ def plot(axes: Any, curves: dict[str, Curve], moment: float) -> None:
     axes.legend(
         loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=12, handlelength=3
     )
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Refuses bad arguments in one line, without the usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
 def main() -> None:

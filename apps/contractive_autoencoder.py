@@ -30,6 +30,7 @@ from rich.table import Table
 
 from hodsim.cli.options import check_file, check_folder
 from hodsim.cli.output import console, one_thread, progress, versions, write_json
+from hodsim.cli.scripts import OneLineParser
 from hodsim.errors import InputError
 from hodsim.files import atomic
 from hodsim.learning import Images, Parts, grey, parted, read_images, rotated, spread
@@ -86,13 +87,6 @@ FULL: dict[str, Any] = {
     "shown": 500,
     "directions": 16,
 }
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Refuses bad arguments in one line, without the usage before it."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
 def parser() -> OneLineParser:

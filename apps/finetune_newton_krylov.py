@@ -19,6 +19,7 @@ from typing import Any
 
 from hodsim.cli.options import check_file
 from hodsim.cli.output import console, one_thread, progress, versions, write_json
+from hodsim.cli.scripts import OneLineParser
 from hodsim.errors import InputError
 from hodsim.files import file_name
 from hodsim.learning import read_images
@@ -60,13 +61,6 @@ FULL = {
     "points": 20,
     "optimizers": ",".join(METHODS),
 }
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Refuses bad arguments in one line, without the usage before it."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
 def parser() -> OneLineParser:

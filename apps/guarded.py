@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import statistics
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hodsim.cli.options import check_file, model_folder, open_scene
 from hodsim.cli.output import console, one_thread, progress, report_of, write_json
+from hodsim.cli.scripts import OneLineParser
 from hodsim.comparison import relative_rms
 from hodsim.cubature import load_schemes
 from hodsim.dynamics import Guarded, parse_spec, setup_of, simulate
@@ -76,13 +77,6 @@ def show(rows: list[dict[str, Any]], label: str) -> None:
             *(f"{row[k]:.3g}" for k in ("full_step_ms", "step_ms", "guarded_mean_step_ms")),
         )
     console().print(table)
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Refuses bad arguments in one line, without the usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
 def main() -> None:

@@ -16,26 +16,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from hodsim.cli.options import check_file
 from hodsim.cli.output import Report, console, one_thread, progress, versions, write_json
+from hodsim.cli.scripts import OneLineParser
 from hodsim.errors import InputError
 from hodsim.learning.pinn import EXAMPLES, METHODS, Problem, Trained, example, plan_of, train
 from hodsim.viewer import Errors, Maps, errors_plot, maps_plot
 
 LANES, AUTOGRAD = "lanes", "autograd"
 GRID = 81  # points along an axis of a map
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Refuses bad arguments in one line, without the usage before it."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
 def parser() -> OneLineParser:

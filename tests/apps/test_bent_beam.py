@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from started import started
 
 APP = Path(__file__).parents[2] / "apps" / "bent_beam.py"
-
-
-def run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(APP), *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+run = partial(started, APP)
 
 
 def test_quick_run_writes_picture_and_numbers(tmp_path: Path) -> None:

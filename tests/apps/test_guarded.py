@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
+from started import started
+
 APP = Path(__file__).parents[2] / "apps" / "guarded.py"
-
-
-def run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(APP), *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+run = partial(started, APP)
 
 
 def test_a_quick_run_tells_what_the_guard_buys(tmp_path: Path) -> None:

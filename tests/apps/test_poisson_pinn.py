@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-import runpy
-import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
+from started import Refused, started
 
 APP = Path(__file__).parents[2] / "apps" / "poisson_pinn.py"
-Refused = Callable[..., str]
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(APP), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+run = partial(started, APP)
 
 
 def test_a_plate_end_to_end_and_again_from_what_was_kept(tmp_path: Path) -> None:
@@ -44,25 +37,6 @@ def test_a_plate_end_to_end_and_again_from_what_was_kept(tmp_path: Path) -> None
     assert again.stdout == done.stdout
     assert json.loads(kept.read_text()) == told
     assert {path: path.stat().st_mtime_ns for path in (out / "runs").iterdir()} == before
-
-
-@pytest.fixture
-def refused(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Refused:
-    """Call the app in this process with what it must refuse; gives its one line."""
-
-    def call(*arguments: object) -> str:
-        out = tmp_path / "out"
-        monkeypatch.setattr(sys, "argv", [str(APP), *map(str, arguments), "--out", str(out)])
-        with pytest.raises(SystemExit) as left:
-            runpy.run_path(str(APP), run_name="__main__")
-        assert left.value.code == 2
-        assert not out.exists()
-        (line,) = capfd.readouterr().err.splitlines()
-        return line
-
-    return call
 
 
 @pytest.mark.parametrize(
