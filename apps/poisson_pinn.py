@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hodsim.cli.options import check_file
+from hodsim.cli.options import check_file, check_folder
 from hodsim.cli.output import Report, console, one_thread, progress, versions, write_json
 from hodsim.cli.scripts import OneLineParser
 from hodsim.errors import InputError
@@ -150,6 +150,7 @@ def main() -> None:
     options = parsed.parse_args()
     try:
         check_file(options.json)
+        check_folder(options.out)
         one_thread()
         problem = example(options.problem)
         with progress() as report:

@@ -54,12 +54,23 @@ def derivative_norms2(f: Function, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _real_lane(f: Function, x: Tensor, order: int) -> Real | None:
-    if chain_at(f, x) is None:
+    rows = x.flatten(1) if _flattens(f, x) else x
+    if chain_at(f, rows) is None:
         return None
     assert isinstance(f, nn.Module)
-    Point.of(f, x, parameters=False)
+    Point.of(f, rows, parameters=False)
     refuse_autocast(x.device.type)
-    return real_lane(f, x if x.dim() == 2 else x.unsqueeze(0), order)
+    return real_lane(f, rows if rows.dim() == 2 else rows.unsqueeze(0), order)
+
+
+def _flattens(f: Function, x: Tensor) -> bool:
+    """Whether f begins by making rows of images, which may as well come as rows: a norm is the
+    same."""
+    if not isinstance(x, Tensor) or x.dim() < 3:
+        return False
+    while type(f) is nn.Sequential and len(f):
+        f = f[0]
+    return type(f) is nn.Flatten and f.start_dim == 1 and f.end_dim in (-1, x.dim() - 1)
 
 
 def _first(real: Real) -> Tensor:
@@ -76,7 +87,7 @@ def _second(real: Real) -> Tensor:
 
 
 def _of_batch(values: Tensor, x: Tensor) -> Tensor:
-    return values if x.dim() == 2 else values[0]
+    return values if x.dim() > 1 else values[0]
 
 
 def _of_points(entries: Tensor, x: Tensor) -> Tensor:

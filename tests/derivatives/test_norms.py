@@ -112,6 +112,28 @@ def test_one_point_and_no_gradients(shape: str) -> None:
             agree(got, true[1])
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_images_before_a_flattening_are_rows(nested: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    f = randomise(chain(nn.ELU), seed=5)
+    images = normal(3, 1, N, 1, seed=6).requires_grad_(True)
+    flat = nn.Flatten()
+    g = nn.Sequential(nn.Sequential(flat), *f) if nested else nn.Sequential(flat, *f)
+    by_lanes = jacobian_norm2(nn.Sequential(nn.Flatten(1, 2), nn.Flatten(1), *f), images)
+    for name in ("jacobian", "hessian_diagonal"):
+        monkeypatch.setattr(f"hodsim.derivatives.norms.{name}", _unwanted)
+    wanted = derivative_norms2(f, images.flatten(1))
+    got = derivative_norms2(g, images)
+    agree(got[0], by_lanes)
+    for a, b in zip(got, wanted, strict=True):
+        assert torch.equal(a, b)
+        (slope,) = torch.autograd.grad(a.sum(), images, retain_graph=True)
+        agree(slope, torch.autograd.grad(b.sum(), images, retain_graph=True)[0])
+
+
+def _unwanted(*_: object) -> Tensor:
+    raise AssertionError("the slow way was taken")
+
+
 # ---------------------------------------------------------------- ways and tiles
 
 

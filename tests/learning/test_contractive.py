@@ -393,7 +393,8 @@ def test_weights_are_chosen_by_the_validation_part_and_first_order_s_alpha_is_ke
         assert [(s.alpha, s.beta) for s in by[name].sweep] == [(alpha, beta) for beta in betas]
         beta = min(by[name].sweep, key=lambda s: s.validation_loss).beta
         assert {(r.job["alpha"], r.job["beta"]) for r in by[name].runs} == {(alpha, beta)}
-        assert by[name].edge == (beta in (betas[0], betas[-1]))
+        # Of two alphas the better one is at an edge always.
+        assert by[name].edge
     assert [r.job["seed"] for r in by["hod"].runs] == [0, 1]
     assert {r.job["epochs"] for result in done.results for r in result.runs} == {3}
     mean, spread = by["hod"].mean(lambda r: r.frozen.test_error)

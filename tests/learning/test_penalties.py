@@ -19,6 +19,7 @@ from hodsim.learning.contractive import (
     jacobian_norm2,
     stochastic_hessian_norm2,
 )
+from hodsim.learning.contractive.penalties import stochastic_norms2
 
 F64 = torch.float64
 NOISE = 0.3
@@ -166,6 +167,14 @@ def test_the_rival_tends_to_the_whole_hessian() -> None:
     error = np.std(few, ddof=1) / np.sqrt(20)
     assert np.mean(few) == pytest.approx(exact, abs=4.0 * error)
     assert error < 0.05 * exact
+
+
+@pytest.mark.parametrize("name", ["narrow-tanh", "gated"])
+def test_the_rival_s_jacobian_is_the_penalty_s(name: str) -> None:
+    f, x = encoder(name, 2), images(3)
+    first, second = stochastic_norms2(f, x, NOISE, 2, torch.Generator().manual_seed(5))
+    assert torch.allclose(first, jacobian_norm2(f, x), rtol=1e-12)
+    assert torch.equal(second, stochastic(f, x))
 
 
 def test_what_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -73,8 +74,40 @@ def test_each_method_solves_an_equation(method: str, derivatives: str) -> None:
     assert last.errors[0] < error
     assert last.step == steps or done.idle == 1
     x = torch.linspace(0.0, math.pi, 50, dtype=torch.float64).unsqueeze(1)
-    missed = torch.linalg.vector_norm(done.network(x) - torch.sin(x))
-    assert float(missed.detach() / torch.linalg.vector_norm(torch.sin(x))) < 1.5 * error
+    missed = torch.linalg.vector_norm(done(x) - torch.sin(x))
+    assert float(missed / torch.linalg.vector_norm(torch.sin(x))) < 1.5 * error
+    with pytest.raises(InputError, match=r"x: expected points between .* 1 of 50 outside"):
+        done(x + 1e-3)
+
+
+def test_a_rate_has_fallen_when_the_seconds_are_spent() -> None:
+    """Steps of a second each, 10 of 1000: the last begins at 9 / 10 of the cosine."""
+    rates: list[float] = []
+
+    class Watched(torch.optim.Adam):
+        def step(self, *_: object) -> None:
+            rates.append(self.param_groups[0]["lr"])
+
+    ticks = itertools.count()
+    plan = Plan((Stage("adam", 1000, 8, 2, rate=1.0),), hidden=(4,), seconds=10.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "Adam", Watched)
+        done = train(sine(), plan, clock=lambda: float(next(ticks)))
+    assert done.stopped == "10 s of CPU time are spent"
+    fallen = [0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * k / 10.0)) for k in range(10)]
+    assert rates == pytest.approx(fallen, rel=1e-12)
+
+
+def test_gain_is_of_the_first_layer_s_weights_alone() -> None:
+    plain, wider = (tanh_network(sine(), 3, (6, 5), gain) for gain in (1.0, 2.5))
+    pairs = list(zip(plain.parameters(), wider.parameters(), strict=True))
+    assert torch.allclose(2.5 * pairs[0][0], pairs[0][1], rtol=1e-14)
+    assert all(torch.equal(a, b) for a, b in pairs[1:])
+    with pytest.raises(InputError, match="gain"):
+        replace(SMALL, gain=0.0)
+    done = train(sine(), replace(SMALL, stages=(Stage("adam", 1, 4, 2, rate=1e-12),), gain=2.0))
+    first = next(done.network.parameters())
+    assert torch.allclose(first, 2.0 * next(tanh_network(sine(), 1, (8, 8)).parameters()))
 
 
 @pytest.mark.parametrize("stop", [5, 14, 17, 20])

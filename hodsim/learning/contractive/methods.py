@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hodsim.derivatives import UnknownRuleError, derivative_norms2, jacobian_norm2
 from hodsim.errors import InputError
-from hodsim.learning.contractive.penalties import stochastic_hessian_norm2
+from hodsim.learning.contractive.penalties import stochastic_norms2
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def _both(f: nn.Module, x: Tensor, noise: Noise, generator: torch.Generator) -> 
 
 
 def _stochastic(f: nn.Module, x: Tensor, noise: Noise, generator: torch.Generator) -> Penalties:
-    second = stochastic_hessian_norm2(f, x, noise.deviation, noise.draws, generator)
-    return jacobian_norm2(f, x).mean(), second.mean()
+    first, second = stochastic_norms2(f, x, noise.deviation, noise.draws, generator)
+    return first.mean(), second.mean()
 
 
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(

@@ -53,6 +53,17 @@ def stochastic_hessian_norm2(
     ------
     InputError : noise not above 0, or draws below 1.
     """
+    return stochastic_norms2(f, x, noise, draws, generator)[1]
+
+
+def stochastic_norms2(
+    f: nn.Module,
+    x: Tensor,
+    noise: float,
+    draws: int = 1,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """|D f(x)|_F^2 and `stochastic_hessian_norm2`, which has D f(x) at hand."""
     if not noise > 0.0:
         raise InputError(f"noise: expected a number above 0, got {noise}")
     if draws < 1:
@@ -65,9 +76,11 @@ def stochastic_hessian_norm2(
     else:
         J = jacobian(head.rest, head.first(there.flatten(1)))
     J = J.unflatten(0, (draws + 1, len(x)))
-    change = J[1:] - J[0]
-    squares = change.square().sum((-2, -1)) if head is None else head.squares(change)
-    return squares.mean(0) / noise**2
+
+    def squares(A: Tensor) -> Tensor:
+        return A.square().sum((-2, -1)) if head is None else head.squares(A)
+
+    return squares(J[0]), squares(J[1:] - J[0]).mean(0) / noise**2
 
 
 class _Head(NamedTuple):

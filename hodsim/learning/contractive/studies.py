@@ -66,7 +66,8 @@ class Result:
     ----------
     method : its name.
     sweep : what was tried for its last weight, in order; empty for the vanilla one.
-    edge : whether the best is the first or last of those, where a better one may lie outside.
+    edge : whether one of its weights is the least or the largest that was tried of it, where a
+        better one may lie outside.
     runs : with the best, one for each seed; none where all diverged.
     """
 
@@ -164,8 +165,9 @@ class _Doing:
             )
             for k in range(plan.seeds)
         )
-        tries = [s.beta if method.order == 2 else s.alpha for s in sweep]
-        edge = len(tries) > 1 and (beta or alpha) in (min(tries), max(tries))
+        edge = (method.order > 0 and _at_edge(alpha, [s.alpha for s in self._of_alphas()])) or (
+            method.order == 2 and _at_edge(beta, [s.beta for s in sweep])
+        )
         return Result(method.name, tuple(sweep), edge, runs)
 
     def _of_alphas(self) -> tuple[Tried, ...]:
@@ -200,6 +202,10 @@ class _Doing:
 
     def _told(self, what: str) -> Progress:
         return lambda done, total: self.report(what, done, total)
+
+
+def _at_edge(weight: float, tried: Sequence[float]) -> bool:
+    return len(tried) > 1 and weight in (min(tried), max(tried))
 
 
 def _best(sweep: Sequence[Tried]) -> Tried:

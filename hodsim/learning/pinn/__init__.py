@@ -6,7 +6,7 @@
         domain=Box.cube(2),
     )
     done = train(problem, Plan((Stage("gauss-newton", 40, 64, 16, outer=1000),)))
-    done.network(x)
+    done(x)
 
 The derivatives in a residual are lanes through the network, all that it asks for in one pass, and
 autograd goes through them to the parameters. Gauss-Newton steps are solved in the space of

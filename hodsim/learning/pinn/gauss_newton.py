@@ -46,7 +46,8 @@ class GaussNewton(Stepper):
         self.layers = linear_layers(u.network)
         self.damping = stage.damping
 
-    def step(self, number: int) -> float:
+    def step(self, number: int, spent: float) -> float:
+        del spent  # damping, not a rate
         if not self.stage.outer:
             return self._whole(number)
         points = self.many(number)

@@ -200,10 +200,13 @@ class Centred(nn.Module):
 
 
 def tanh_network(
-    problem: Problem, seed: int = 0, hidden: Sequence[int] = (100,) * 5
+    problem: Problem, seed: int = 0, hidden: Sequence[int] = (100,) * 5, gain: float = 1.0
 ) -> nn.Sequential:
     """The paper's network, d - 100 - 100 - 100 - 100 - 100 - m with tanh, float64, behind inputs
-    scaled to -1..1; weights by Xavier's normal distribution, biases 0."""
+    scaled to -1..1; weights by Xavier's normal distribution, biases 0.
+
+    gain : times the first layer's weights: more of it gives features of shorter waves.
+    """
     widths = [problem.domain.d, *hidden, problem.components]
     if any(width < 1 for width in widths):
         raise InputError(f"hidden: expected widths of at least 1, got {tuple(hidden)}")
@@ -212,7 +215,7 @@ def tanh_network(
         torch.manual_seed(seed)
         for a, b in pairwise(widths):
             linear = nn.Linear(a, b, dtype=torch.float64)
-            nn.init.xavier_normal_(linear.weight)
+            nn.init.xavier_normal_(linear.weight, 1.0 if layers[1:] else gain)
             nn.init.zeros_(linear.bias)
             layers += [linear, nn.Tanh()]
     return nn.Sequential(*layers[:-1])

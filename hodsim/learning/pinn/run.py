@@ -52,15 +52,16 @@ class Plan:
     ----------
     stages : one after the other.
     seed : of weights and points.
-    hidden : widths of the network.
+    hidden, gain : of the network (`tanh_network`).
     derivatives : "lanes", or "autograd" for torch's own.
     looks : points of the curve, beside its first and last.
-    seconds : CPU time after which no further step is begun.
+    seconds : CPU time after which no further step is begun; a rate that falls has fallen then.
     """
 
     stages: tuple[Stage, ...]
     seed: int = 0
     hidden: tuple[int, ...] = (100,) * 5
+    gain: float = 1.0
     derivatives: str = "lanes"
     looks: int = 40
     seconds: float = math.inf
@@ -76,6 +77,8 @@ class Plan:
             raise InputError("seed and looks: expected whole numbers of at least 0")
         if not self.seconds > 0.0:
             raise InputError(f"seconds: expected a number above 0, got {self.seconds}")
+        if not 0.0 < self.gain < math.inf:
+            raise InputError(f"gain: expected a number above 0, got {self.gain}")
 
     @property
     def steps(self) -> int:
@@ -101,6 +104,17 @@ class Trained:
     curve: tuple[Point, ...]
     idle: int
     stopped: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The field at positions, shape (n, d), as values of shape (n, m), float64.
+
+        Raises
+        ------
+        InputError : positions that the problem's domain does not hold: nothing was learnt there.
+        """
+        with torch.no_grad():
+            out: Tensor = self.network(self.problem.domain.check("x", x))
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         told = asdict(self.plan)
@@ -131,11 +145,11 @@ def train(
     InputError : before anything is trained: a network or a residual that does what no rule knows,
         or parameters that a stage cannot train, by name.
     """
-    net = tanh_network(problem, plan.seed, plan.hidden) if network is None else network
+    net = tanh_network(problem, plan.seed, plan.hidden, plan.gain) if network is None else network
     u = FIELDS[plan.derivatives](net)
     tried = problem.check(u if plan.derivatives == "lanes" else LaneField(net))
     steppers = [_STEPPERS[stage.method](problem, u, stage, plan.seed) for stage in plan.stages]
-    key = sha256_of([problem.told, tried, repr(asdict(plan)), repr(net)])
+    key = sha256_of([problem.told, tried, repr(asdict(plan)), repr(net), torch.__version__])
     kept = None if path is None else read(path, key)
     run = _Run(problem, plan, net, clock)
     if kept is not None:
@@ -193,7 +207,7 @@ class _Run:
         at = self.at
         before = self._weights()
         began = self.clock()
-        loss = stepper.step(at.step)
+        loss = stepper.step(at.step, at.seconds / self.plan.seconds)
         seconds = at.seconds + self.clock() - began
         self.last = at.stage
         method = self.plan.stages[at.stage].method

@@ -85,8 +85,11 @@ class Stepper(ABC):
         return self._drawn[1], self._drawn[2]
 
     @abstractmethod
-    def step(self, number: int) -> float:
-        """Make a step, counted from 0; the loss before it, at its points."""
+    def step(self, number: int, spent: float) -> float:
+        """Make a step, counted from 0; the loss before it, at its points.
+
+        spent : share of the run's CPU time that is used up, 0 where it has no bound.
+        """
 
     @abstractmethod
     def state(self) -> State:
@@ -104,8 +107,8 @@ class AdamSteps(Stepper):
         super().__init__(problem, u, stage, seed)
         self.optimizer = torch.optim.Adam(u.network.parameters(), stage.rate)
 
-    def step(self, number: int) -> float:
-        share = number / max(1, self.stage.steps)
+    def step(self, number: int, spent: float) -> float:
+        share = min(1.0, max(number / max(1, self.stage.steps), spent))
         fallen = _FINAL + (1.0 - _FINAL) * 0.5 * (1.0 + math.cos(math.pi * share))
         self.optimizer.param_groups[0]["lr"] = self.stage.rate * fallen
         self.optimizer.zero_grad()
@@ -142,7 +145,8 @@ class LBFGSSteps(Stepper):
             tolerance_change=0.0,
         )
 
-    def step(self, number: int) -> float:
+    def step(self, number: int, spent: float) -> float:
+        del spent
         every = self.stage.every
         if number and every and number % every == 0:
             self.optimizer = self._fresh()
