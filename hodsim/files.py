@@ -54,6 +54,40 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def alone(folder: str | Path) -> Iterator[None]:
+    """Keep other runs from writing in a folder meanwhile: they are refused, not kept waiting.
+
+    The folder is made, and its file .lock, which stays: the lock is the operating system's, and is
+    gone with the process that has it, however that ends.
+
+    Raises
+    ------
+    InputError
+        Another run is at work there, or the folder cannot be made or written in.
+    """
+    import filelock
+
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(place / ".lock", timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise InputError(
+            f"{place}: expected no other run that writes there, but one is at work; wait until it "
+            "has ended, or choose another folder"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{place}: cannot write there ({error.strerror}); choose another place"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def file_name(told: str, digest: str = "") -> str:
     """A name for a file from any text: letters, digits, dots and hyphens, at most 120 of them, and
     the first 12 of a digest, which keeps those apart that sound alike."""

@@ -20,7 +20,7 @@ from hodsim.cli.options import (
     open_scene,
 )
 from hodsim.errors import InputError
-from hodsim.files import data_dir
+from hodsim.files import alone, data_dir
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,17 +111,12 @@ def cubature(
     body = body_of(opened[0])
     trained.check(body)
     wanted = subspaces_of(trained)
-    exact: dict[str, Any] = {}
+    polynomials: tuple[tuple[str, int], ...] = ()
     if subspaces is not None:
         specs = parse_specs(subspaces)
-        polynomials = [_named(s.kind, s.rank, trained) for s in specs if s.polynomial]
+        polynomials = tuple(_named(s.kind, s.rank, trained) for s in specs if s.polynomial)
         wanted = tuple(_named(s.kind, s.rank, trained) for s in specs if not s.polynomial)
-        exact = compute_polynomials(place, body, trained, polynomials)
-        if polynomials and not wanted:
-            _write(json, opened, model, {"polynomials": exact})
-            return
     names = [f"{kind}-{rank}" for kind, rank in wanted]
-    kept = {k: c for k, c in usable_cubatures(place, body, trained).items() if k not in names}
     if seed is None:
         seed = seed_of(trained)
     most = tets or (MAX_TETS if tolerance is None else 4 * MAX_TETS)
@@ -130,10 +125,18 @@ def cubature(
     command += [] if tolerance is None else ["--tolerance", str(tolerance)]
     command += [] if trajectories is None else ["--trajectories", str(trajectories)]
     command += ["--seed", str(seed)]
+    drawn = seed if snapshots is None else seed_of(trained)
     console = output.console()
-    with output.progress() as report:
-        drawn = seed if snapshots is None else seed_of(trained)
-        with motions(opened, body, snapshots, trajectories, drawn, workers, report, 20) as poses:
+    with alone(place):
+        exact = compute_polynomials(place, body, trained, polynomials)
+        if polynomials and not wanted:
+            _write(json, opened, model, {"polynomials": exact})
+            return
+        kept = {k: c for k, c in usable_cubatures(place, body, trained).items() if k not in names}
+        with (
+            output.progress() as report,
+            motions(opened, body, snapshots, trajectories, drawn, workers, report, 20) as poses,
+        ):
             seen, unseen = poses
             found = fit_cubatures(
                 place,
@@ -149,8 +152,8 @@ def cubature(
                 kept,
                 report,
             )
-        fitted = {name: found[name] for name in names}
-        told = _measure(fitted, body, trained, unseen.u)
+            fitted = {name: found[name] for name in names}
+            told = _measure(fitted, body, trained, unseen.u)
     console.print(_table(fitted, told))
     if (place / PAGE).is_file() and "loads" in trained.card:
         write_page(place)

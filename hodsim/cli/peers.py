@@ -22,7 +22,7 @@ from hodsim.cli.options import (
 )
 from hodsim.cli.peer_fits import PeerFits
 from hodsim.errors import InputError
-from hodsim.files import data_dir
+from hodsim.files import alone, data_dir
 
 if TYPE_CHECKING:
     from hodsim.dynamics import Spec
@@ -130,6 +130,7 @@ def peers(
     command += ["--epochs", str(options.epochs), "--seed", str(options.seed)]
     console = output.console()
     with (
+        alone(model),
         output.progress() as report,
         motions(opened, body, snapshots, trajectories, own, workers, report) as parts,
     ):

@@ -16,6 +16,7 @@ from hodsim.cli import film, output, view
 from hodsim.cli.init import EdgeOption, MendOption, ScaleOption, in_the_way, make_scene, show
 from hodsim.cli.options import JsonOption, SolverOption, check_file, check_folder, find_scene
 from hodsim.errors import InputError
+from hodsim.files import alone
 
 if TYPE_CHECKING:
     from hodsim.comparison import Run
@@ -96,7 +97,7 @@ def run(
     counts = usual | {name: value for name, value in asked.items() if value is not None}
     began = time.perf_counter()
     seconds: dict[str, float] = {}
-    with output.progress() as report:
+    with alone(place), output.progress() as report:
         scene, path = _scene(source, place, report, edge, mend, scale)
         seconds["scene"] = time.perf_counter() - began
         options = TrainOptions(trajectories=counts["trajectories"], seed=seed, workers=workers)

@@ -55,12 +55,20 @@ def open_mesh(path: str | Path) -> MeshFile:
     """
     path = Path(path)
     size, changed = _checked(path)
-    return _open(path.absolute(), str(path), size, changed)
+    return _open(path.absolute(), str(path), size, (changed, *_beside(path)))
+
+
+def _beside(path: Path) -> list[int]:
+    """The state of the HDF5 file that an .xdmf's arrays are in, by the names it goes by."""
+    if path.suffix.lower() not in (".xdmf", ".xmf"):
+        return []
+    places = [path.with_suffix(".h5"), path.with_name(f"{path.name}.h5")]
+    return [n for place in places if place.is_file() for n in size_of(place)]
 
 
 @lru_cache(maxsize=8)
-def _open(path: Path, name: str, size: int, changed: int) -> MeshFile:
-    """`changed` [ns] and `size` [bytes] tell one state of the file from another."""
+def _open(path: Path, name: str, size: int, changed: tuple[int, ...]) -> MeshFile:
+    """`changed` [ns] and `size` [bytes] tell one state of the files from another."""
     del changed
     try:
         raw = read_vega(path) if path.suffix.lower() == ".veg" else _raw(path, name, size)

@@ -18,9 +18,10 @@ import numpy as np
 from hodsim.dynamics import FullSpace, simulate
 from hodsim.errors import InputError
 from hodsim.fem import Body, Loads, body_of
+from hodsim.files import alone
 from hodsim.sampling.draw import draw_loads
 from hodsim.scene import Scene, load_to_dict, obstacle_to_dict
-from hodsim.snapshots import Store, origin_of
+from hodsim.snapshots import Store, origin_of, tagged_of
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def make_snapshots(
     Raises
     ------
     InputError
-        The scenes are of different bodies or have nothing to draw from, or the store holds
-        motions of another body, seed or sampling.
+        The scenes are of different bodies or have nothing to draw from, the store holds motions
+        of another body, seed or sampling, or another run is writing there.
     """
     jobs = jobs_of(scenes, trajectories, seed)
     bodies = [body_of(scene) for scene in scenes]
@@ -85,10 +86,23 @@ def make_snapshots(
                 "clamps, material, mass, damping), given another; train them apart"
             )
     store.check(origin_of(bodies[0]))
+    if {job.name for job in jobs} <= set(store.names()):  # others may read at the same time
+        return _fill(jobs, bodies[0], store, workers, progress)
+    with alone(store.folder):
+        return _fill(jobs, bodies[0], store, workers, progress)
+
+
+def _fill(
+    jobs: list[Job],
+    body: Body,
+    store: Store,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[str]:
     present = set(store.names())
     missing = [job for job in jobs if job.name not in present]
     done = len(jobs) - len(missing)
-    failed = [job.name for job in jobs if job.name in present and not _kept(job, store)]
+    failed = [job.name for job in jobs if job.name in present and not _kept(job, body, store)]
     if progress is not None:
         progress(done, len(jobs))
     context = multiprocessing.get_context("spawn")
@@ -115,12 +129,14 @@ def check_snapshots(scenes: Sequence[Scene], trajectories: int, seed: int, store
     Raises `InputError`; motions that are not there are none of its business.
     """
     present = set(store.names())
-    for job in jobs_of(scenes, trajectories, seed):
-        if job.name in present:
-            _kept(job, store)
+    here = [job for job in jobs_of(scenes, trajectories, seed) if job.name in present]
+    body = body_of(scenes[0]) if here else None
+    for job in here:
+        assert body is not None
+        _kept(job, body, store)
 
 
-def _kept(job: Job, store: Store) -> bool:
+def _kept(job: Job, body: Body, store: Store) -> bool:
     """Whether a stored motion took all its steps; refuses one that this job would not make."""
     told, time = store.provenance(job.name), job.scene.time
     loads = draw_loads(job.scene, np.random.default_rng(job.seed))
@@ -130,8 +146,9 @@ def _kept(job: Job, store: Store) -> bool:
         "step": time.step,
         "integrator": time.integrator,
         "obstacles": [obstacle_to_dict(obstacle) for obstacle in job.scene.obstacles],
+        "tagged": tagged_of(body, loads),
     }
-    told = {"obstacles": [], **told}  # written where there are some
+    told = {"obstacles": [], "tagged": {}, **told}  # written where there are some
     differ = [k for k, v in wanted.items() if told.get(k) != v]
     if told.get("complete") and told["poses"] != time.steps + 1:
         differ.append("steps")
@@ -197,6 +214,7 @@ def _make(job: Job, store: Store) -> bool:
         step=time.step,
         integrator=time.integrator,
         obstacles=scene.obstacles,
+        tagged=tagged_of(body, loads),
         complete=motion.converged,
     )
     return motion.converged

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hodsim.snapshots.store import Snapshots, Store, origin_of
+from hodsim.snapshots.store import Snapshots, Store, origin_of, tagged_of
 
-__all__ = ["Snapshots", "Store", "origin_of"]
+__all__ = ["Snapshots", "Store", "origin_of", "tagged_of"]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -37,6 +38,14 @@ def origin_of(body: Body) -> dict[str, Any]:
         "mass": body.mass_kind,
         "damping": asdict(body.rayleigh),
     }
+
+
+def tagged_of(body: Body, loads: Sequence[Load]) -> dict[str, str]:
+    """Digests of the vertices that the tags in loads name, by tag: a file may come to name others
+    where the mesh stays the same."""
+    tags = sorted({str(r.tag) for load in loads if (r := load.region) and r.kind == "tag"})
+    chosen = {tag: body.mesh.tags[tag].astype("<i8") for tag in tags}
+    return {tag: hashlib.sha256(k.tobytes()).hexdigest() for tag, k in chosen.items()}
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,12 @@ class Store:
         integrator: str,
         complete: bool,
         obstacles: Sequence[Obstacle] = (),
+        tagged: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Store the poses u [m] (n_poses, n_dofs) of one trajectory, in float32."""
+        """Store the poses u [m] (n_poses, n_dofs) of one trajectory, in float32.
+
+        tagged : of `tagged_of`.
+        """
         told = {
             "format": _FORMAT,
             "origin": origin,
@@ -112,6 +125,8 @@ class Store:
         }
         if obstacles:
             told["obstacles"] = [obstacle_to_dict(obstacle) for obstacle in obstacles]
+        if tagged:
+            told["tagged"] = dict(tagged)
         with atomic(self.path(name)) as path, h5py.File(path, "w") as file:
             file.create_dataset("displacement", data=u.astype(np.float32))
             file["displacement"].attrs["unit"] = "m"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 from hodsim.cubature import fit_cubatures, subspaces_of, usable_cubatures
 from hodsim.fem import body_of
+from hodsim.files import alone
 from hodsim.networks import HoDNet
 from hodsim.sampling import jobs_of, make_snapshots
 from hodsim.scene import Scene
@@ -71,40 +73,44 @@ def train(
     Raises
     ------
     InputError
-        The scenes are of different bodies, or have nothing to sample; or there is no such device.
+        The scenes are of different bodies, or have nothing to sample; there is no such device; or
+        another run is writing in one of the folders.
     ConvergenceError
         The loss is no longer finite.
     """
-    with joined(device) as team:
-        return _train(scenes, Path(out), options, snapshots, progress, command, team, few)
-
-
-def _train(
-    scenes: Sequence[Scene],
-    out: Path,
-    options: TrainOptions,
-    snapshots: str | Path | None,
-    progress: Callable[[str, int, int, dict[str, Any]], None] | None,
-    command: str,
-    team: Team,
-    few: bool,
-) -> Model:
+    out = Path(out)
     store = Store(snapshots or out / "snapshots")
 
     def snapshot(done: int, total: int) -> None:
         if progress is not None:
             progress("snapshots", done, total, {})
 
+    with joined(device) as team:
+        failed: list[str] = []
+        if team.leads:
+            failed = make_snapshots(
+                scenes, options.trajectories, options.seed, store, options.workers, snapshot
+            )
+        team.wait()
+        with alone(out) if team.leads else nullcontext():
+            return _fitted(scenes, out, options, store, failed, progress, command, team, few)
+
+
+def _fitted(
+    scenes: Sequence[Scene],
+    out: Path,
+    options: TrainOptions,
+    store: Store,
+    failed: list[str],
+    progress: Callable[[str, int, int, dict[str, Any]], None] | None,
+    command: str,
+    team: Team,
+    few: bool,
+) -> Model:
     def epoch(row: dict[str, Any]) -> None:
         if progress is not None:
             progress(row["stage"], row["epoch"], row["epochs"], row)
 
-    failed: list[str] = []
-    if team.leads:
-        failed = make_snapshots(
-            scenes, options.trajectories, options.seed, store, options.workers, snapshot
-        )
-    team.wait()
     jobs = jobs_of(scenes, options.trajectories, options.seed)
     # Whole trajectories are held out: poses of one motion are too alike to test each other. A run
     # too small to spare any is measured on its own poses, and the card says that nothing was kept.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,10 +150,11 @@ def write_xdmf(path: Path, frames: Frames, progress: Progress | None = None) -> 
 def write_pvd(path: Path, frames: Frames, progress: Progress | None = None) -> list[Path]:
     """Write `path`, a ParaView collection, and its frames into a folder beside it.
 
-    The folder is called as `path` without its suffix and "_frames"; frames of a former, longer
-    series are removed from it. The frames go first, with about.json. Returns `path` and the folder.
+    The folder is called as `path` without its suffix and "_frames"; what a former, longer series
+    names is removed from it. The frames go first, with about.json. Returns `path` and the folder.
     """
     folder = path.with_name(f"{path.stem}_frames")
+    former = _frames_of(path)
     path.unlink(missing_ok=True)
     root = ET.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
     collection = ET.SubElement(root, "Collection")
@@ -173,14 +175,22 @@ def write_pvd(path: Path, frames: Frames, progress: Progress | None = None) -> l
             part="0",
             file=f"{folder.name}/{names[k]}",
         )
-    for old in folder.glob("frame-*.vtu"):
-        if old.name not in names:
-            old.unlink()
+    for name in former - set(names):
+        (folder / name).unlink(missing_ok=True)
     with atomic(folder / "about.json") as temporary:
         temporary.write_text(json.dumps(frames.about, indent=2, sort_keys=True) + "\n")
     with atomic(path) as temporary:
         _write(temporary, root)
     return [path, folder]
+
+
+def _frames_of(path: Path) -> set[str]:
+    """Files of the frames that a collection names, as `write_pvd` names them."""
+    try:
+        told = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    return set(re.findall(r"/(frame-\d{6,}\.vtu)\"", told))
 
 
 def _write(path: Path, root: ET.Element) -> None:

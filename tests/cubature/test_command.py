@@ -14,6 +14,7 @@ from small import Run
 from hodsim.cubature import CUBATURES, load_cubatures
 from hodsim.dynamics import FullSpace, simulate
 from hodsim.fem import Loads, body_of
+from hodsim.files import alone
 from hodsim.networks import HoDNet, Shape
 from hodsim.scene import read_scene
 from hodsim.snapshots import Store, origin_of
@@ -35,6 +36,16 @@ def home(tmp_path: Path) -> Path:
     card = {"origin": origin_of(body), "scenes": ["small"], "options": {"seed": 7}}
     save_model(tmp_path / "model", Model(network, pca.basis, quadratic.basis[:, 2:], card))
     return tmp_path
+
+
+@pytest.mark.parametrize("command", ["cubature", "peers"])
+def test_another_run_is_kept_out_meanwhile(run: Run, home: Path, command: str) -> None:
+    before = sorted(p.name for p in (home / "model").iterdir())
+    with alone(home / "model"):
+        code, _, err = run(command, home / "small.toml", "--model", home / "model")
+    assert code == 2
+    assert "expected no other run that writes there" in err
+    assert sorted(p.name for p in (home / "model").iterdir()) == [".lock", *before]
 
 
 def test_fits_and_stores_and_draws(run: Run, home: Path) -> None:

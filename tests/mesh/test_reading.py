@@ -28,6 +28,18 @@ def test_formats_that_meshio_writes(tmp_path: Path, suffix: str) -> None:
     assert found.notes == ()
 
 
+def test_a_file_is_read_again_when_it_or_its_arrays_have_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.xdmf"
+    for size in (1.0, 2.0):
+        mesh = beam((2, 1, 1), (size, 1.0, 1.0))
+        meshio.Mesh(mesh.vertices, [("tetra", mesh.tets)]).write(tmp_path / "b.xdmf")
+        (tmp_path / "b.h5").replace(tmp_path / "a.h5")
+        if size == 1.0:
+            path.write_text((tmp_path / "b.xdmf").read_text().replace("b.h5", "a.h5"))
+        assert open_mesh(path).mesh.vertices[:, 0].max() == size
+        assert open_mesh(path) is open_mesh(path)
+
+
 def test_gmsh_s_physical_groups_are_tags(tmp_path: Path) -> None:
     # Gmsh 2.2, ASCII, by hand: a triangle in the group "foot", tets in "core" and in number 7.
     (tmp_path / "a.msh").write_text(

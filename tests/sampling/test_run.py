@@ -11,7 +11,9 @@ import pytest
 from hodsim import InputError
 from hodsim.dynamics import FullSpace, simulate
 from hodsim.fem import Loads, body_of
-from hodsim.sampling import draw_loads, jobs_of, make_snapshots
+from hodsim.files import alone
+from hodsim.mesh import TetMesh, write_mesh
+from hodsim.sampling import check_snapshots, draw_loads, jobs_of, make_snapshots
 from hodsim.scene import (
     BeamSpec,
     Damping,
@@ -119,6 +121,37 @@ def test_obstacles_are_met_and_told_of(made: Store, tmp_path: Path) -> None:
     make_snapshots([scene], 2, 3, store)  # its own are kept
     with pytest.raises(InputError, match="obstacles"):
         make_snapshots([BEND], 2, 3, store)
+
+
+def test_a_tag_that_names_other_vertices_makes_another_motion(tmp_path: Path) -> None:
+    corner = np.eye(3)
+    for k, vertices in enumerate(([1], [2], [1])):
+        mesh = TetMesh(np.vstack([np.zeros(3), corner]), [[0, 1, 2, 3]], {"tip": vertices})
+        write_mesh(mesh, tmp_path / f"{k}.vtu")
+    force = replace(FORCE, region=Region("tag", tag="tip"))
+    clamps = (Region("vertices", vertices=(0, 3)),)
+    scenes = [
+        replace(BEND, mesh=MeshSpec(file=tmp_path / f"{k}.vtu"), clamps=clamps, sampling=(force,))
+        for k in range(3)
+    ]
+    store = Store(tmp_path / "made")
+    assert make_snapshots(scenes[:1], 1, 3, store) == []
+    for check in (check_snapshots, make_snapshots):
+        with pytest.raises(InputError, match=r"bend-0000\.h5: .* of other tagged"):
+            check([scenes[1]], 1, 3, store)
+        check([scenes[2]], 1, 3, store)
+
+
+def test_one_run_at_a_time_fills_a_store_and_any_may_read_a_full_one(
+    made: Store, tmp_path: Path
+) -> None:
+    store = _copy(made, tmp_path)
+    with alone(tmp_path):
+        make_snapshots([BEND, SWING], 2, 3, store)
+        store.path("bend-0001").unlink()
+        with pytest.raises(InputError, match="no other run that writes there"):
+            make_snapshots([BEND, SWING], 2, 3, store)
+    make_snapshots([BEND, SWING], 2, 3, store)
 
 
 def test_different_bodies_are_refused(made: Store, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import hodsim
 from hodsim import InputError, load_model
 from hodsim.cubature import fit_cubature, load_cubatures
 from hodsim.fem import body_of
+from hodsim.files import alone
 from hodsim.scene import (
     BeamSpec,
     Damping,
@@ -62,9 +63,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[Any,
     return folder, told
 
 
+def test_another_run_is_kept_out_meanwhile(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
+    folder, _ = run
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with alone(folder), pytest.raises(InputError, match="no other run that writes there"):
+        train([SCENE], folder, OPTIONS)
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
 def test_the_folder_is_a_model_for_the_body(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     folder, _ = run
     assert sorted(p.name for p in folder.iterdir()) == [
+        ".lock",
         "README.md",
         "cubature.safetensors",
         "model.json",
@@ -214,7 +224,7 @@ def test_a_body_that_nothing_holds_has_no_modes(tmp_path: Path) -> None:
 
 def _same_files(one: Path, other: Path) -> list[str]:
     """Names of the files in `one`, which are to the last bit, but for times, those in `other`."""
-    names = [path.name for path in one.iterdir() if path.is_file()]
+    names = [path.name for path in one.iterdir() if path.is_file() and path.name != ".lock"]
     for name in names:
         if name == "model.json":
             cards = [json.loads((place / name).read_text()) for place in (one, other)]
@@ -283,7 +293,7 @@ def test_stopped_and_run_again_it_is_the_same_model(
     kept = folder / "snapshots"
     with pytest.raises(KeyboardInterrupt):
         train([SCENE], tmp_path, OPTIONS, kept, stop, "hodsim train bend.toml")
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "checkpoint.safetensors"]
     with pytest.raises(InputError, match=r"found no model\.json"):
         load_model(tmp_path)
     rows: list[str] = []
