@@ -89,6 +89,8 @@ def run(
     check_file(video)
     place = Path(f"{Path(source).stem}-run") if out is None else out
     check_folder(place)
+    if not find_scene(source).is_file():
+        raise InputError(f"{source}: expected a mesh or a scene, but there is none; check the path")
     from hodsim.cli import results
     from hodsim.training import TrainOptions
 
@@ -145,8 +147,6 @@ def _scene(
                 f"{source}: expected a mesh for --edge, --mend and --scale, given a scene"
             )
         return read_scene(found), found
-    if not found.is_file():
-        raise InputError(f"{source}: expected a mesh or a scene, but there is none; check the path")
     path, note = place / "scene.toml", place / "source.json"
     asked = {"sha256": _digest(found), "edge": edge, "mend": mend, "scale": scale}
     if not note.is_file():
