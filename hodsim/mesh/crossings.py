@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-# Pairs whose boxes overlap that are looked at in one go: bounds memory.
-_CHUNK = 200_000
+from hodsim.errors import InputError
+
+# Pairs that are looked at in one go, which bounds memory, and in all, which bounds time: minutes.
+_CHUNK, _MOST = 200_000, 2 * 10**9
 
 
 def crossing_pairs(
@@ -16,6 +20,11 @@ def crossing_pairs(
 
     Returns the first `most` of them, shape (k, 2). Triangles that lie in one plane and overlap
     there are not found, nor are neighbours folded onto each other.
+
+    Raises
+    ------
+    InputError
+        So many triangles reach over one another that looking would take too long.
     """
     if len(triangles) < 2:
         return np.empty((0, 2), np.int64)
@@ -33,14 +42,19 @@ def crossing_pairs(
 
 def _overlapping(
     points: NDArray[np.float64], triangles: NDArray[np.int64]
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Pairs whose boxes overlap, in parts: swept along the axis along which fewest do, as sorted by
     their lower ends."""
     low, high = points[triangles].min(axis=1), points[triangles].max(axis=1)
     order, count = min((_sweep(low[:, k], high[:, k]) for k in range(3)), key=lambda s: s[1].sum())
     low, high = low[order], high[order]
     total = np.cumsum(count)
-    parts, start = [], 0
+    if total[-1] > _MOST:
+        raise InputError(
+            f"surface: expected triangles that lie apart but for a few, given {total[-1]:.1e} pairs "
+            "that reach over one another along every axis; remesh it"
+        )
+    start = 0
     while start < len(order):
         before = total[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(total, before + _CHUNK, side="right")))
@@ -48,9 +62,8 @@ def _overlapping(
         begins = np.repeat(total[start:stop] - count[start:stop] - before, count[start:stop])
         two = one + 1 + np.arange(len(one)) - begins
         near = ((low[one] <= high[two]) & (low[two] <= high[one])).all(axis=1)
-        parts.append((order[one[near]], order[two[near]]))
+        yield order[one[near]], order[two[near]]
         start = stop
-    return parts
 
 
 def _sweep(

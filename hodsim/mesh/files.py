@@ -28,6 +28,8 @@ SURFACES = (".obj", ".stl", ".ply", ".off")
 _SECONDS, _SECONDS_A_MB = 10, 4
 _MEMORY, _MEMORY_A_BYTE = 2 << 30, 60
 _MOST_BYTES = 4 << 30
+# Text that is read in this process takes some forty times its size.
+_MOST_VEGA = 256 << 20
 # How .vtu files name the arrays that hold tags.
 _TAG = "set:"
 
@@ -49,7 +51,7 @@ def open_mesh(path: str | Path) -> MeshFile:
     Raises
     ------
     InputError
-        The file is missing, too large (4 GiB), unreadable, a surface, without linear tets, or its
+        The file is missing, too large (4 GiB; .veg 256 MiB), unreadable, a surface, without linear tets, or its
         tets are refused by `TetMesh`; the message begins with the file's name. Tets are counted in
         file order, and vertices after unused ones were dropped.
     """
@@ -139,16 +141,16 @@ def _checked(path: Path) -> tuple[int, int]:
                 f"{path}: expected a mesh format known by its suffix ({', '.join(WRITABLE)}, .veg "
                 f"and others of meshio), given {path.suffix!r}; convert it"
             )
-    return size_of(path)
+    return size_of(path, _MOST_VEGA if suffix == ".veg" else _MOST_BYTES)
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    """Size [bytes] and time of last change [ns]. Raises InputError above 4 GiB."""
+def size_of(path: Path, most: int = _MOST_BYTES) -> tuple[int, int]:
+    """Size [bytes] and time of last change [ns]. Raises InputError above `most` bytes, 4 GiB."""
     told = path.stat()
-    if told.st_size > _MOST_BYTES:
+    if told.st_size > most:
         raise InputError(
-            f"{path}: expected a mesh file of at most {_MOST_BYTES >> 30} GiB, given "
-            f"{told.st_size / 2**30:.1f}; coarsen it"
+            f"{path}: expected a {path.suffix} file of at most {most >> 20} MiB, given "
+            f"{told.st_size / 2**20:.0f}; coarsen it, or convert it"
         )
     return told.st_size, told.st_mtime_ns
 

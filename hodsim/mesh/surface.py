@@ -93,7 +93,10 @@ def faults(points: NDArray[np.float64], triangles: NDArray[np.int64]) -> list[st
             f"{turned.sum()} edges whose two triangles face opposite sides (first: near "
             f"{_place(middle)})"
         )
-    pairs = crossing_pairs(points, triangles)
+    try:
+        pairs = crossing_pairs(points, triangles)
+    except InputError as error:
+        return [*found, str(error)]
     if len(pairs):
         middle = points[triangles[pairs[0]]].mean(axis=(0, 1))
         found.append(

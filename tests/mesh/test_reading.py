@@ -28,6 +28,14 @@ def test_formats_that_meshio_writes(tmp_path: Path, suffix: str) -> None:
     assert found.notes == ()
 
 
+def test_a_file_too_large_to_read_is_refused_by_its_size(tmp_path: Path) -> None:
+    for name, most in (("a.veg", 256 << 20), ("a.vtu", 4 << 30)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(most + 1)  # a hole: it takes no room
+        with pytest.raises(InputError, match=rf"{name}: expected .* at most {most >> 20} MiB"):
+            open_mesh(tmp_path / name)
+
+
 def test_a_file_is_read_again_when_it_or_its_arrays_have_changed(tmp_path: Path) -> None:
     path = tmp_path / "a.xdmf"
     for size in (1.0, 2.0):

@@ -125,8 +125,21 @@ def test_a_flat_sheet_is_swept_along_itself(axis: int, monkeypatch: pytest.Monke
     )
     monkeypatch.setattr(crossings, "_CHUNK", 1000)
     # A triangle meets those of its row of cells and of the next: 80 each.
-    assert len(crossings._overlapping(points, triangles)) <= len(triangles) * 160 / 1000
+    assert len(list(crossings._overlapping(points, triangles))) <= len(triangles) * 160 / 1000
     assert not len(crossing_pairs(points, triangles))
+
+
+def test_triangles_that_all_reach_over_one_another_are_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points = np.tile(np.eye(3), (50, 1)) + 0.01 * np.arange(50).repeat(3)[:, None]
+    triangles = np.arange(150).reshape(-1, 3)
+    monkeypatch.setattr(crossings, "_MOST", 50 * 49 // 2)
+    assert not len(crossing_pairs(points, triangles))
+    monkeypatch.setattr(crossings, "_MOST", 50 * 49 // 2 - 1)
+    with pytest.raises(InputError, match=r"given 1\.2e\+03 pairs that reach over one another"):
+        crossing_pairs(points, triangles)
+    assert "reach over one another" in faults(points, triangles)[-1]
 
 
 def _corner(path: Path, faces: int = 4) -> Path:
