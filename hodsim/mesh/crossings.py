@@ -51,7 +51,7 @@ def _overlapping(
     total = np.cumsum(count)
     if total[-1] > _MOST:
         raise InputError(
-            f"surface: expected triangles that lie apart but for a few, given {total[-1]:.1e} pairs "
+            f"surface: expected triangles most of which lie apart, given {total[-1]:.1e} pairs "
             "that reach over one another along every axis; remesh it"
         )
     start = 0

@@ -51,9 +51,9 @@ def open_mesh(path: str | Path) -> MeshFile:
     Raises
     ------
     InputError
-        The file is missing, too large (4 GiB; .veg 256 MiB), unreadable, a surface, without linear tets, or its
-        tets are refused by `TetMesh`; the message begins with the file's name. Tets are counted in
-        file order, and vertices after unused ones were dropped.
+        The file is missing, too large (4 GiB; .veg 256 MiB), unreadable, a surface, without linear
+        tets, or its tets are refused by `TetMesh`; the message begins with the file's name. Tets
+        are counted in file order, and vertices after unused ones were dropped.
     """
     path = Path(path)
     size, changed = _checked(path)
