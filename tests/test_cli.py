@@ -17,6 +17,7 @@ import pytest
 from small import SCENE, Run
 
 import hodsim
+from hodsim.cubature import load_cubatures
 from hodsim.dynamics import FullSpace, simulate
 from hodsim.fem import Loads, body_of
 from hodsim.networks import HoDNet, Shape
@@ -358,7 +359,17 @@ def test_train_then_simulate(run: Run, tmp_path: Path) -> None:
     assert card["options"]["fit"]["decoder"] == [12, 9, 7]
     assert "--decoder 12,9,7" in card["command"]
     assert json.loads(report.read_text())["card"]["command"] == card["command"]
+    assert card["options"]["fit"]["batch"] == 512
+    assert "--quick" not in card["command"]
     assert "small in hod: 2 of 2 steps" in run("simulate", scene, "--steps", 2)[1]
+    again = ("--out", tmp_path / "quick", "--quick", "--rank", 2, "--epochs", 2, "--seed", 5)
+    kept = ("--snapshots", tmp_path / "model" / "snapshots", "--workers", 1)
+    assert run("train", scene, *again, *kept)[0] == 0
+    card = json.loads((tmp_path / "quick" / "model.json").read_text())
+    assert card["options"]["trajectories"] == 12
+    assert (card["options"]["fit"]["batch"], card["options"]["fit"]["epochs"]) == (64, 2)
+    assert card["command"].endswith("--epochs 2 --quick")
+    assert sorted(load_cubatures(tmp_path / "quick")) == ["hod-2", "pca-2", "quadratic-2"]
 
 
 @pytest.mark.slow

@@ -195,6 +195,9 @@ def test_it_goes_all_the_way_and_goes_on(
     told = json.loads((small / "r.json").read_text())
     assert told["run"]["seconds"]["training"] == 0.0
     assert told["run"]["rank"] == 2
+    card = json.loads((small / "out" / "model" / "model.json").read_text())
+    assert card["options"]["fit"]["batch"] == 64
+    assert card["command"].endswith("--epochs 3 --quick")
     labels = [row["label"] for row in told["rows"]]
     assert labels == ["full", "pca-2", "quadratic-2", "hod-2"]
     # The loads are drawn like those of training, and are none of them.

@@ -39,6 +39,10 @@ FormulationOption = Annotated[
     typer.Option("--formulation", help="Reduced equations: incremental or lagrangian (with D^3)."),
 ]
 
+# What `--quick` puts in the place of training's own defaults: so few poses make an epoch of few
+# steps, unless batches are small.
+QUICK_TRAINING = {"trajectories": 12, "epochs": 150, "batch": 64}
+
 ReferenceOption = Annotated[
     bool,
     typer.Option(

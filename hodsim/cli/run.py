@@ -14,7 +14,14 @@ import typer
 
 from hodsim.cli import film, output, view
 from hodsim.cli.init import EdgeOption, MendOption, ScaleOption, in_the_way, make_scene, show
-from hodsim.cli.options import JsonOption, SolverOption, check_file, check_folder, find_scene
+from hodsim.cli.options import (
+    QUICK_TRAINING,
+    JsonOption,
+    SolverOption,
+    check_file,
+    check_folder,
+    find_scene,
+)
 from hodsim.errors import InputError
 from hodsim.files import alone
 
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from hodsim.training import TrainOptions
 
 _USUAL = {"trajectories": 60, "epochs": 300, "held_out": 5}
-_QUICK = {"trajectories": 4, "epochs": 60, "held_out": 1}
+_QUICK = QUICK_TRAINING | {"held_out": 1}
 # Held-out loads are drawn from this beside the seed, and so never those of training.
 _HELD_OUT = 40_503
 
@@ -103,9 +110,9 @@ def run(
         scene, path = _scene(source, place, report, edge, mend, scale)
         seconds["scene"] = time.perf_counter() - began
         options = TrainOptions(trajectories=counts["trajectories"], seed=seed, workers=workers)
-        options = replace(
-            options, fit=replace(options.fit, rank=rank, epochs=counts["epochs"], seed=seed)
-        )
+        fit = replace(options.fit, rank=rank, epochs=counts["epochs"], seed=seed)
+        fit = replace(fit, batch=counts.get("batch", fit.batch))
+        options = replace(options, fit=fit)
         model, seconds["training"] = _trained(scene, path, place / "model", options, quick, report)
         started = time.perf_counter()
         runs, whole, written = _compared(
@@ -224,6 +231,7 @@ def _trained(
         ("epochs", fit.epochs),
     ):
         words += [f"--{name}", str(value)]
+    words += ["--quick"] if quick else []
     train([scene], folder, options, None, told, shlex.join(words), few=quick)
     return load_model(folder), time.perf_counter() - began
 

@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from hodsim.cli import output
-from hodsim.cli.options import JsonOption, check_file, check_folder, open_scene
+from hodsim.cli.options import (
+    QUICK_TRAINING,
+    JsonOption,
+    check_file,
+    check_folder,
+    open_scene,
+)
 from hodsim.errors import InputError
-
-# What `--quick` puts in the place of the options' own defaults.
-_QUICK = {"trajectories": 4, "epochs": 60}
 
 
 def train(
@@ -56,7 +59,8 @@ def train(
         typer.Option("--device", help="Where to fit: cpu, or cuda (under torchrun, a GPU each)."),
     ] = "cpu",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few motions, few epochs: a rough model in a minute.")
+        bool,
+        typer.Option("--quick", help="Few motions, few epochs: a rough model in a minute or two."),
     ] = False,
     json: JsonOption = None,
 ) -> None:
@@ -73,7 +77,7 @@ def train(
     from hodsim.training import train as run
 
     given = _given(trajectories=trajectories, epochs=epochs)
-    asked = (_QUICK if quick else {}) | given
+    asked = (QUICK_TRAINING if quick else {}) | given
     options = TrainOptions()
     fit = replace(
         options.fit,
@@ -82,6 +86,7 @@ def train(
             seed=seed,
             init=init,
             epochs=asked.get("epochs"),
+            batch=asked.get("batch"),
             decoder=None if decoder is None else _widths(decoder),
         ),
     )
@@ -96,13 +101,14 @@ def train(
     command = ["hodsim", "train", *scenes, "--out", str(out)]
     for name, value in (written | {"epochs": fit.epochs}).items():
         command += [f"--{name}", str(value)]
+    command += ["--quick"] if quick else []
     with output.progress() as report:
 
         def told(stage: str, done: int, total: int, row: dict[str, Any]) -> None:
             error = row.get("held_out_error")
             report(stage, done, total, "" if error is None else f"error {output.percent(error)}")
 
-        model = run(opened, out, options, snapshots, told, shlex.join(command), device)
+        model = run(opened, out, options, snapshots, told, shlex.join(command), device, few=quick)
     if not leads():
         return
     console = output.console()
