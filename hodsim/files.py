@@ -3,17 +3,21 @@ data that ship."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hodsim.errors import InputError
+from hodsim.errors import ConvergenceError, InputError
 
+# Bytes left on a disk that is as good as full.
+_LITTLE = 1 << 16
 # The installed wheel repeats the repository's layout below hodsim/_data, so that the relative
 # paths inside scene files (../../meshes/beam.vtu) hold in both places.
 _SHIPPED = {"meshes": "meshes", "trained_models": "trained_models", "scenes": "apps/scenes"}
@@ -29,7 +33,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        The folder of `path` cannot be made, or `path` is a folder.
+        The folder of `path` cannot be made, `path` is a folder, or the disk has no room for it.
     """
     target = Path(path)
     if target.is_dir():
@@ -50,8 +54,25 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(target)
+    except Exception as error:
+        # Of libraries that write files some say so, others only that they failed.
+        if not isinstance(error, (InputError, ConvergenceError)) and _no_room(error, target.parent):
+            raise InputError(
+                f"{target}: no room to write it; free some, or choose another place"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _no_room(error: Exception, folder: Path) -> bool:
+    """Whether a file could not be written for want of room, on the disk or by a quota or limit."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    told = re.search(r"os error (\d+)", str(error))
+    if told and int(told[1]) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    return shutil.disk_usage(folder).free < _LITTLE
 
 
 @contextmanager

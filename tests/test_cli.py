@@ -341,6 +341,20 @@ def test_info(run: Run, home: Path, tmp_path: Path) -> None:
     assert "made_by: tests/test_cli.py" in out
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_output_that_cannot_be_written_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "hodsim", "info"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "hodsim: output: cannot be read or written (No space left on device)\n"
+
+
 @pytest.mark.slow
 def test_train_then_simulate(run: Run, tmp_path: Path) -> None:
     scene = tmp_path / "small.toml"

@@ -1,7 +1,8 @@
-"""Files: names made of any text, and folders that one run writes in at a time."""
+"""Files: written whole or not at all, names made of any text, folders of one run at a time."""
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hodsim.errors import InputError
-from hodsim.files import alone, file_name
+from hodsim.errors import ConvergenceError, InputError
+from hodsim.files import alone, atomic, file_name
 
 HOLD = """
 import sys, time
@@ -19,6 +20,64 @@ with alone(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
 """
+
+
+# A limit on the size of files stands for a full disk: writing fails midway, as there.
+WRITE = """
+import resource, sys
+import h5py, numpy as np, safetensors.numpy
+from hodsim.errors import InputError
+from hodsim.files import atomic
+
+def hdf5(path):
+    with h5py.File(path, "w") as file:
+        file["a"] = a
+
+a = np.ones(1 << 15)
+writers = {
+    "text": lambda path: path.write_text("a" * a.nbytes),
+    "hdf5": hdf5,
+    "safetensors": lambda path: safetensors.numpy.save_file({"a": a}, path),
+    "archive": lambda path: np.savez(path.with_suffix(".npz"), a=a),
+}
+resource.setrlimit(resource.RLIMIT_FSIZE, (a.nbytes // 2,) * 2)
+try:
+    with atomic(sys.argv[2]) as path:
+        writers[sys.argv[1]](path)
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("writer", ["text", "hdf5", "safetensors", "archive"])
+def test_without_room_a_former_file_stays_and_one_line_tells(tmp_path: Path, writer: str) -> None:
+    place = tmp_path / "file.npz"
+    place.write_text("former")
+    told = subprocess.run(
+        [sys.executable, "-c", WRITE, writer, str(place)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = f"{place}: no room to write it; free some, or choose another place\n"
+    assert (told.stdout, told.stderr) == (wanted, "")
+    assert [p.name for p in tmp_path.iterdir()] == ["file.npz"]
+    assert place.read_text() == "former"
+
+
+def test_what_is_no_want_of_room_is_told_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotFoundError), atomic(tmp_path / "a") as path:
+        path.with_name("none").read_text()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    for error in (ConvergenceError("it did not"), InputError("it is not")):
+        with pytest.raises(type(error), match="it"), atomic(tmp_path / "a"):
+            raise error
+    with pytest.raises(InputError, match="no room"), atomic(tmp_path / "a"):
+        raise RuntimeError("unable to flush")
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_of_files_are_plain_and_keep_digests_apart() -> None:

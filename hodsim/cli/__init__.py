@@ -101,9 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:
             raise
-        _leave(f"{error.filename}: cannot be read or written ({error.strerror})", 2)
+        if error.filename is None:  # a stream: what is left in it could not be written either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(f"{error.filename or 'output'}: cannot be read or written ({error.strerror})", 2)
     if code == 130:  # newer versions of typer turn Ctrl-C into this
         _leave("stopped", 130)
     sys.exit(code if isinstance(code, int) else 0)
