@@ -345,7 +345,7 @@ def test_info(run: Run, home: Path, tmp_path: Path) -> None:
 def test_output_that_cannot_be_written_is_told_in_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "hodsim", "info"],
+            [sys.executable, "-m", "hodsim.cli", "info"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
