@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hodsim.errors import ConvergenceError, InputError
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]*)?")  # names that `atomic` gives
 # Bytes left on a disk that is as good as full.
 _LITTLE = 1 << 16
 # The installed wheel repeats the repository's layout below hodsim/_data, so that the relative
@@ -80,7 +81,8 @@ def alone(folder: str | Path) -> Iterator[None]:
     """Keep other runs from writing in a folder meanwhile: they are refused, not kept waiting.
 
     The folder is made, and its file .lock, which stays: the lock is the operating system's, and is
-    gone with the process that has it, however that ends.
+    gone with the process that has it, however that ends. What a killed run left half-written there
+    is removed.
 
     Raises
     ------
@@ -104,6 +106,9 @@ def alone(folder: str | Path) -> Iterator[None]:
             f"{place}: cannot write there ({error.strerror}); choose another place"
         ) from error
     try:
+        for path in place.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

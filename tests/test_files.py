@@ -107,6 +107,20 @@ def test_a_folder_is_one_run_s_until_its_process_ends_however(tmp_path: Path) ->
         pass
 
 
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    names = []
+    for name in ("a.h5", "b", ".c.x", "deadbeefcafe.h5"):
+        with atomic(tmp_path / name) as path:
+            names.append(path.name)
+            path.touch()
+        (tmp_path / name).unlink()
+    kept = {".lock", ".a.h5", ".a.0123456789.h5", "a.0123456789ab.h5"}
+    for name in (*names, *kept):
+        (tmp_path / name).write_text("half")
+    with alone(tmp_path):
+        assert {p.name for p in tmp_path.iterdir()} == kept
+
+
 def test_a_file_in_a_folder_s_place_is_told(tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.write_text("")
