@@ -51,8 +51,8 @@ def energies(body: Body, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
     From displacements u [m] and velocities v [m/s] of the free degrees of freedom, (T + 1, n_dofs).
     """
-    kinetic = 0.5 * np.einsum("tk,kt->t", v, body.mass @ v.T)
-    return np.asarray(kinetic + np.array([body.energy(pose) for pose in u]))
+    pairs = zip(u, v, strict=True)
+    return np.array([body.kinetic_energy(dp) + body.energy(p) for p, dp in pairs])
 
 
 def energy_error(motion: np.ndarray, truth: np.ndarray) -> float:

@@ -178,8 +178,8 @@ class Guarded:
     def _energy(self, state: State) -> float:
         """Elastic and kinetic energy [J]; the last state's is kept for the next step."""
         if self._known[0] is not state:
-            kinetic = 0.5 * float(state.dz @ (self.body.mass @ state.dz))
-            self._known = state, self.body.energy(state.z) + kinetic
+            energy = self.body.energy(state.z) + self.body.kinetic_energy(state.dz)
+            self._known = state, energy
         return self._known[1]
 
     def _force(self, state: State) -> np.ndarray:
@@ -200,7 +200,7 @@ class Guarded:
         if self._back.apart(state.z, z) > _APART:
             return None
         lost = state.dz - self._back.subspace.basis @ dz
-        slowed = 0.5 * float(lost @ (self.body.mass @ lost))
+        slowed = self.body.kinetic_energy(lost)
         if slowed > _SLOWED * self._energy(state):
             return None
         begun = self.reduced.whole.start(q, self._back.rates(q, dz))

@@ -71,6 +71,10 @@ class Body:
         """Elastic energy [J] at displacements u [m], shape (n_dofs,)."""
         return self.elastic.energy(u)
 
+    def kinetic_energy(self, v: np.ndarray) -> float:
+        """v . M v / 2 [J] at velocities v [m/s], shape (n_dofs,)."""
+        return 0.5 * float(v @ (self.mass @ v))
+
     def force(self, u: np.ndarray) -> np.ndarray:
         """Internal force dE/du [N], shape (n_dofs,): what the body opposes to u."""
         return self.elastic.force(u)

@@ -184,7 +184,8 @@ def load_model(folder: str | Path) -> Model:
     network, card = load_network(folder)
     path = folder / RIVALS
     try:
-        arrays = {k: v.astype(np.float64) for k, v in safetensors.numpy.load_file(path).items()}
+        with np.errstate(invalid="ignore"):  # a nan is told of below
+            arrays = {k: v.astype(np.float64) for k, v in safetensors.numpy.load_file(path).items()}
         V, W = arrays["components"], arrays["quadratic"]
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         told = " ".join(str(error).split())[:200]

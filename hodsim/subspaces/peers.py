@@ -196,7 +196,8 @@ class Peers(Mapping[str, Peer]):
 
     def _bases(self, path: Path) -> Peer:
         try:
-            with safetensors.safe_open(path, "np") as file:
+            # A nan is told of below.
+            with safetensors.safe_open(path, "np") as file, np.errstate(invalid="ignore"):
                 facts = json.loads((file.metadata() or {}).get("hodsim", "null"))
                 if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
                     raise ValueError(f"expected the facts of format {_FORMAT}")

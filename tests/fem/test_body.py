@@ -184,6 +184,8 @@ def test_consistent_mass_integrates_linear_fields_exactly() -> None:
         for p, q, integral in table:
             got = np.outer(p, axis).ravel() @ body.mass @ np.outer(q, axis).ravel()
             assert got == pytest.approx(integral, rel=100 * EPS, abs=100 * EPS * mass)
+        v = np.outer(x[:, 0], axis).ravel()
+        assert body.kinetic_energy(v) == pytest.approx(mass * a**2 / 6, rel=100 * EPS)
 
 
 @every_law

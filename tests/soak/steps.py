@@ -110,7 +110,7 @@ def _later(scene: Scene, t: float, rng: np.random.Generator) -> Scene:
 
 def _energy(body: Body, basis: np.ndarray, state: State) -> float:
     u, v = basis @ state.z, basis @ state.dz
-    return body.energy(u) + 0.5 * float(v @ (body.mass @ v))
+    return body.energy(u) + body.kinetic_energy(v)
 
 
 def _memory() -> float:

@@ -93,8 +93,7 @@ class Shown:
         if self.frame is None:
             return 0.0
         with np.errstate(over="ignore", invalid="ignore"):  # such energies are not drawn
-            v = self.info.displacement(self.frame.dz)
-            kinetic = float(v @ (self.body.mass @ v)) / 2.0
+            kinetic = self.body.kinetic_energy(self.info.displacement(self.frame.dz))
         return self.body.energy(self.body.restrict(self.u)) + kinetic
 
     def warning(self, status: LaneStatus | None, now: float) -> str:

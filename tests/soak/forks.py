@@ -1,0 +1,74 @@
+"""`hodsim.mesh.isolated`, quicker: a file is read in a fork of a process that has meshio already.
+
+The same task under the same limits; what is left out is the start of a Python interpreter, 0.4 s a
+file. Linux and macOS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hodsim.mesh import isolated
+from hodsim.mesh.isolated import Arrays, FailedError
+
+_mine = threading.local()
+
+
+def forked(task: str, path: Path, *, seconds: int, memory: int, **options: Any) -> Arrays:
+    """As `isolated`, by this thread's own server of forks."""
+    if not hasattr(_mine, "server"):
+        _mine.server = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+    server = _mine.server
+    told = json.dumps({"memory": memory, "seconds": seconds, **options})
+    with tempfile.TemporaryDirectory(prefix="hodsim-") as folder:
+        out, said = Path(folder) / "out.npz", Path(folder) / "said.txt"
+        order = [task, str(path.absolute()), str(out), told]
+        print(json.dumps([order, str(said), 5 * seconds]), file=server.stdin, flush=True)
+        code = int(server.stdout.readline())
+        if code == 0:
+            with np.load(out, allow_pickle=False) as found:
+                return {name: found[name] for name in found.files}
+        if code == -signal.SIGALRM:
+            raise FailedError(f"it took more than {5 * seconds} s")
+        raise FailedError(isolated._reason(code, said.read_bytes()[-4096:], seconds))
+
+
+def serve() -> None:
+    """Fork for every line of input, and print how the fork ended."""
+    import meshio  # noqa: F401  (what every fork begins with)
+
+    child = runpy.run_path(str(isolated._CHILD))
+    for line in sys.stdin:
+        order, said, seconds = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(seconds)
+            file = os.open(said, os.O_WRONLY | os.O_CREAT)
+            for stream in (1, 2):
+                os.dup2(file, stream)
+            os.chdir(Path(said).parent)
+            sys.argv[1:] = order
+            code = 1
+            try:
+                code = child["main"]()
+                sys.stdout.flush()
+            finally:
+                os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
