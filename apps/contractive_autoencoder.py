@@ -317,7 +317,7 @@ def said(r: Result) -> list[str]:
         f"{title}, alpha {s.alpha:g}, beta {s.beta:g}: {s.diverged}" for s in r.sweep if s.diverged
     ]
     if r.edge:
-        out.append(f"{title}: weight at the edge of its sweep, a better one may lie outside")
+        out.append(f"{title}: a weight at the edge of those tried, a better one may lie outside")
     return out
 
 

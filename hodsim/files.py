@@ -10,13 +10,22 @@ import os
 import re
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hodsim.errors import ConvergenceError, InputError
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}(\.[^.]*)?")  # names that `atomic` gives
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LOCK = ".lock"
+_held: set[Path] = set()  # folders that this process writes in alone
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.[^.]*")  # names that `atomic` gives
+_KEPT = (".h5", ".safetensors", ".json")  # what models, snapshots and runs consist of
 # Bytes left on a disk that is as good as full.
 _LITTLE = 1 << 16
 # The installed wheel repeats the repository's layout below hodsim/_data, so that the relative
@@ -68,33 +77,61 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 def _no_room(error: Exception, folder: Path) -> bool:
     """Whether a file could not be written for want of room, on the disk or by a quota or limit."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return True
+    if isinstance(error, OSError):
+        elsewhere = error.filename is not None and Path(str(error.filename)).parent != folder
+        if elsewhere or error.errno in _ROOM:
+            return not elsewhere
     told = re.search(r"os error (\d+)", str(error))
-    if told and int(told[1]) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if told and int(told[1]) in _ROOM:
         return True
-    return shutil.disk_usage(folder).free < _LITTLE
+    try:
+        return shutil.disk_usage(folder).free < _LITTLE
+    except OSError:  # the folder itself has gone: what was raised says more
+        return False
 
 
 @contextmanager
 def alone(folder: str | Path) -> Iterator[None]:
     """Keep other runs from writing in a folder meanwhile: they are refused, not kept waiting.
 
-    The folder is made, and its file .lock, which stays: the lock is the operating system's, and is
-    gone with the process that has it, however that ends. What a killed run left half-written there
-    is removed.
+    The folder is made, and its file .lock, which stays where there is anything else: the lock is
+    the operating system's, and is gone with the process that has it, however that ends. What a
+    killed run left half-written there is removed. Within one process folders may be held several
+    times over. A file system that knows no locks is written to without, with a warning.
 
     Raises
     ------
     InputError
         Another run is at work there, or the folder cannot be made or written in.
     """
+    place = Path(folder)
+    known = place.is_dir()
+    lock = _locked(place)
+    if lock is None:
+        yield
+        return
+    whole = place.resolve()
+    _held.add(whole)
+    try:
+        for path in _left_in(place):
+            path.unlink(missing_ok=True)
+        yield
+    finally:
+        _held.discard(whole)
+        if not known and place.is_dir() and [path.name for path in place.iterdir()] == [_LOCK]:
+            shutil.rmtree(place, ignore_errors=True)  # nothing came of it
+        lock.release()
+
+
+def _locked(place: Path) -> BaseFileLock | None:
+    """The lock of a folder, acquired; None where this process has it, or there can be none."""
     import filelock
 
-    place = Path(folder)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(place / ".lock", timeout=0)
+        if place.resolve() in _held:
+            return None
+        lock = filelock.FileLock(place / _LOCK, timeout=0)
         lock.acquire()
     except filelock.Timeout:
         raise InputError(
@@ -102,16 +139,23 @@ def alone(folder: str | Path) -> Iterator[None]:
             "has ended, or choose another folder"
         ) from None
     except OSError as error:
-        raise InputError(
-            f"{place}: cannot write there ({error.strerror}); choose another place"
-        ) from error
-    try:
-        for path in place.iterdir():
-            if _TEMPORARY.fullmatch(path.name):
-                path.unlink(missing_ok=True)
-        yield
-    finally:
-        lock.release()
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS):
+            raise InputError(
+                f"{place}: cannot write there ({error.strerror}); choose another place"
+            ) from error
+        warnings.warn(f"{place}: no locks here; let no other run write there", stacklevel=4)
+        return None
+    return lock
+
+
+def _left_in(folder: Path) -> Iterator[Path]:
+    """Half-written files of what `atomic` wrote, but for folders that have locks of their own."""
+    for path in list(folder.iterdir()):
+        if path.is_dir():
+            if not path.is_symlink() and not (path / _LOCK).exists():
+                yield from _left_in(path)
+        elif path.suffix in _KEPT and _TEMPORARY.fullmatch(path.name):
+            yield path
 
 
 def file_name(told: str, digest: str = "") -> str:

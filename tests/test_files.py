@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from started import held
 
 from hodsim.errors import ConvergenceError, InputError
 from hodsim.files import alone, atomic, file_name
-
-HOLD = """
-import sys, time
-from hodsim.files import alone
-with alone(sys.argv[1]):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
 
 # A limit on the size of files stands for a full disk: writing fails midway, as there.
 WRITE = """
@@ -77,7 +69,20 @@ def test_what_is_no_want_of_room_is_told_as_it_is(
             raise error
     with pytest.raises(InputError, match="no room"), atomic(tmp_path / "a"):
         raise RuntimeError("unable to flush")
+    for error in (
+        OSError(errno.ENOSPC, "No space left", "/elsewhere/file"),
+        OSError(errno.ENOENT, "Not there", "/elsewhere/file"),
+    ):
+        with pytest.raises(OSError, match="/elsewhere/file"), atomic(tmp_path / "a"):
+            raise error
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: _gone())
+    with pytest.raises(ValueError, match="the cause"), atomic(tmp_path / "a"):
+        raise ValueError("the cause")
     assert not list(tmp_path.iterdir())
+
+
+def _gone() -> None:
+    raise FileNotFoundError(errno.ENOENT, "gone")
 
 
 def test_names_of_files_are_plain_and_keep_digests_apart() -> None:
@@ -89,36 +94,54 @@ def test_names_of_files_are_plain_and_keep_digests_apart() -> None:
 
 def test_a_folder_is_one_run_s_until_its_process_ends_however(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "here"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with (
-            pytest.raises(InputError, match=r"here: expected no other run .* wait until"),
-            alone(folder),
-        ):
-            pass
-        other.send_signal(signal.SIGKILL)
-        other.wait()
-    with alone(folder):
+    with (
+        held(folder),
+        pytest.raises(InputError, match=r"here: expected no other run .* wait until"),
+        alone(folder),
+    ):
         pass
+    with alone(folder), alone(folder):  # the other was killed; one process may ask twice
+        (folder / "file").touch()
     with alone(folder):  # let go at the end
+        pass
+
+
+def test_a_folder_made_for_nothing_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="bad"), alone(tmp_path / "new"):
+        raise InputError("bad")
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_there_are_no_locks_it_goes_on_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.warns(UserWarning, match="no locks here"), alone(tmp_path):
         pass
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
     names = []
-    for name in ("a.h5", "b", ".c.x", "deadbeefcafe.h5"):
+    for name in ("a.h5", "b.json", ".c.safetensors", "deadbeefcafe.h5"):
         with atomic(tmp_path / name) as path:
             names.append(path.name)
             path.touch()
         (tmp_path / name).unlink()
-    kept = {".lock", ".a.h5", ".a.0123456789.h5", "a.0123456789ab.h5"}
-    for name in (*names, *kept):
+    kept = {".lock", ".a.h5", ".a.0123456789.h5", "a.0123456789ab.h5", ".f.0123456789ab.mp4"}
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "others").mkdir()  # a folder of another run
+    for name in (*names, *kept, "others/.lock"):
         (tmp_path / name).write_text("half")
+        if "/" not in name:
+            (tmp_path / "peers" / name.replace(".lock", "x")).write_text("half")
+            (tmp_path / "others" / name).write_text("half")
     with alone(tmp_path):
-        assert {p.name for p in tmp_path.iterdir()} == kept
+        assert {p.name for p in tmp_path.iterdir()} == {*kept, "peers", "others"}
+        assert {p.name for p in (tmp_path / "peers").iterdir()} == {"x", *kept} - {".lock"}
+        assert {p.name for p in (tmp_path / "others").iterdir()} == {*names, *kept}
 
 
 def test_a_file_in_a_folder_s_place_is_told(tmp_path: Path) -> None:

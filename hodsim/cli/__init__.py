@@ -7,6 +7,7 @@ that did not converge, 130 after Ctrl-C.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -101,9 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno is None:
-            raise
-        if error.filename is None:  # a stream: what is left in it could not be written either
+        if error.filename is None:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+                raise
+            # A stream: what is left in it could not be written either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(f"{error.filename or 'output'}: cannot be read or written ({error.strerror})", 2)
     if code == 130:  # newer versions of typer turn Ctrl-C into this

@@ -43,7 +43,7 @@ def load_schemes(folder: str | Path) -> dict[str, Scheme]:
     Raises `InputError` for a file that cannot be read.
     """
     found: dict[str, Scheme] = dict(load_cubatures(folder))
-    for path in sorted((Path(folder) / POLYNOMIALS).glob("*.safetensors")):
+    for path in sorted((Path(folder) / POLYNOMIALS).glob("[!.]*.safetensors")):
         polynomial = _load(path)
         found[f"{polynomial.name} polynomial"] = polynomial
     return found

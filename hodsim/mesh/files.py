@@ -61,11 +61,13 @@ def open_mesh(path: str | Path) -> MeshFile:
 
 
 def _beside(path: Path) -> list[int]:
-    """The state of the HDF5 file that an .xdmf's arrays are in, by the names it goes by."""
+    """The state of the HDF5 file that an .xdmf's arrays are in, by the names that meshio and hodsim
+    give it."""
     if path.suffix.lower() not in (".xdmf", ".xmf"):
         return []
     places = [path.with_suffix(".h5"), path.with_name(f"{path.name}.h5")]
-    return [n for place in places if place.is_file() for n in size_of(place)]
+    states = [place.stat() for place in places if place.is_file()]
+    return [n for told in states for n in (told.st_size, told.st_mtime_ns)]
 
 
 @lru_cache(maxsize=8)

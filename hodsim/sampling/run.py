@@ -86,15 +86,16 @@ def make_snapshots(
                 "clamps, material, mass, damping), given another; train them apart"
             )
     store.check(origin_of(bodies[0]))
+    of = dict(zip(scenes, bodies, strict=True))
     if {job.name for job in jobs} <= set(store.names()):  # others may read at the same time
-        return _fill(jobs, bodies[0], store, workers, progress)
+        return _fill(jobs, of, store, workers, progress)
     with alone(store.folder):
-        return _fill(jobs, bodies[0], store, workers, progress)
+        return _fill(jobs, of, store, workers, progress)
 
 
 def _fill(
     jobs: list[Job],
-    body: Body,
+    bodies: dict[Scene, Body],
     store: Store,
     workers: int,
     progress: Callable[[int, int], None] | None,
@@ -102,7 +103,8 @@ def _fill(
     present = set(store.names())
     missing = [job for job in jobs if job.name not in present]
     done = len(jobs) - len(missing)
-    failed = [job.name for job in jobs if job.name in present and not _kept(job, body, store)]
+    kept = [job for job in jobs if job.name in present]
+    failed = [job.name for job in kept if not _kept(job, bodies[job.scene], store)]
     if progress is not None:
         progress(done, len(jobs))
     context = multiprocessing.get_context("spawn")
@@ -129,11 +131,12 @@ def check_snapshots(scenes: Sequence[Scene], trajectories: int, seed: int, store
     Raises `InputError`; motions that are not there are none of its business.
     """
     present = set(store.names())
-    here = [job for job in jobs_of(scenes, trajectories, seed) if job.name in present]
-    body = body_of(scenes[0]) if here else None
-    for job in here:
-        assert body is not None
-        _kept(job, body, store)
+    bodies: dict[Scene, Body] = {}
+    for job in jobs_of(scenes, trajectories, seed):
+        if job.name in present:
+            if job.scene not in bodies:
+                bodies[job.scene] = body_of(job.scene)
+            _kept(job, bodies[job.scene], store)
 
 
 def _kept(job: Job, body: Body, store: Store) -> bool:

@@ -85,15 +85,14 @@ def train(
         if progress is not None:
             progress("snapshots", done, total, {})
 
-    with joined(device) as team:
+    with joined(device) as team, alone(out) if team.leads else nullcontext():
         failed: list[str] = []
         if team.leads:
             failed = make_snapshots(
                 scenes, options.trajectories, options.seed, store, options.workers, snapshot
             )
         team.wait()
-        with alone(out) if team.leads else nullcontext():
-            return _fitted(scenes, out, options, store, failed, progress, command, team, few)
+        return _fitted(scenes, out, options, store, failed, progress, command, team, few)
 
 
 def _fitted(

@@ -154,7 +154,8 @@ def write_pvd(path: Path, frames: Frames, progress: Progress | None = None) -> l
     names is removed from it. The frames go first, with about.json. Returns `path` and the folder.
     """
     folder = path.with_name(f"{path.stem}_frames")
-    former = _frames_of(path)
+    for name in _frames_of(path):
+        (folder / name).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
     root = ET.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
     collection = ET.SubElement(root, "Collection")
@@ -175,8 +176,6 @@ def write_pvd(path: Path, frames: Frames, progress: Progress | None = None) -> l
             part="0",
             file=f"{folder.name}/{names[k]}",
         )
-    for name in former - set(names):
-        (folder / name).unlink(missing_ok=True)
     with atomic(folder / "about.json") as temporary:
         temporary.write_text(json.dumps(frames.about, indent=2, sort_keys=True) + "\n")
     with atomic(path) as temporary:

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from small import SCENE as NEO_HOOKEAN
 from small import Run
+from started import held
 
 from hodsim.cubature import CUBATURES, load_cubatures
 from hodsim.dynamics import FullSpace, simulate
 from hodsim.fem import Loads, body_of
-from hodsim.files import alone
 from hodsim.networks import HoDNet, Shape
 from hodsim.scene import read_scene
 from hodsim.snapshots import Store, origin_of
@@ -41,7 +41,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("command", ["cubature", "peers"])
 def test_another_run_is_kept_out_meanwhile(run: Run, home: Path, command: str) -> None:
     before = sorted(p.name for p in (home / "model").iterdir())
-    with alone(home / "model"):
+    with held(home / "model"):
         code, _, err = run(command, home / "small.toml", "--model", home / "model")
     assert code == 2
     assert "expected no other run that writes there" in err

@@ -36,6 +36,7 @@ from hodsim.learning.contractive import (
 )
 from hodsim.learning.contractive.methods import check_encoder
 from hodsim.learning.contractive.runs import trained
+from hodsim.learning.contractive.studies import _at_edge
 
 SHAPE = Shape((7, 6), 5, "tanh")
 JOB = Job("vanilla", epochs=3, batch=16, rate=1e-2, shape=SHAPE)
@@ -395,6 +396,14 @@ def test_weights_are_chosen_by_the_validation_part_and_first_order_s_alpha_is_ke
         assert {(r.job["alpha"], r.job["beta"]) for r in by[name].runs} == {(alpha, beta)}
         # Of two alphas the better one is at an edge always.
         assert by[name].edge
+    wide = study(PARTS, replace(plan(), alphas=(1e-9, 1e-3, 1e3), seeds=1))
+    for r in wide.results[1:]:
+        job = r.runs[0].job
+        beta_edge = r.method != "cae" and job["beta"] in (r.sweep[0].beta, r.sweep[-1].beta)
+        assert r.edge == (job["alpha"] != 1e-3 or beta_edge)
+    assert not _at_edge(2.0, [1.0, 2.0, 3.0])
+    assert _at_edge(3.0, [1.0, 2.0, 3.0])
+    assert not _at_edge(3.0, [3.0])
     assert [r.job["seed"] for r in by["hod"].runs] == [0, 1]
     assert {r.job["epochs"] for result in done.results for r in result.runs} == {3}
     mean, spread = by["hod"].mean(lambda r: r.frozen.test_error)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from started import held
 
 from hodsim import InputError
 from hodsim.dynamics import FullSpace, simulate
 from hodsim.fem import Loads, body_of
-from hodsim.files import alone
 from hodsim.mesh import TetMesh, write_mesh
 from hodsim.sampling import check_snapshots, draw_loads, jobs_of, make_snapshots
 from hodsim.scene import (
@@ -140,13 +140,18 @@ def test_a_tag_that_names_other_vertices_makes_another_motion(tmp_path: Path) ->
         with pytest.raises(InputError, match=r"bend-0000\.h5: .* of other tagged"):
             check([scenes[1]], 1, 3, store)
         check([scenes[2]], 1, 3, store)
+    # Scenes of one body, whose files name different tags: each motion by its own scene's.
+    other = replace(scenes[1], name="other")
+    for _ in range(2):
+        assert make_snapshots([scenes[0], other], 1, 3, store) == []
+    check_snapshots([scenes[0], other], 1, 3, store)
 
 
 def test_one_run_at_a_time_fills_a_store_and_any_may_read_a_full_one(
     made: Store, tmp_path: Path
 ) -> None:
     store = _copy(made, tmp_path)
-    with alone(tmp_path):
+    with held(tmp_path):
         make_snapshots([BEND, SWING], 2, 3, store)
         store.path("bend-0001").unlink()
         with pytest.raises(InputError, match="no other run that writes there"):

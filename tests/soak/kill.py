@@ -96,7 +96,7 @@ def soak(kills: int, seed: int, folder: Path, size: int = 1, shown: bool = False
                 out.bad.append(f"it ended with code {process.returncode}: {_said(folder)}")
             elif contents(folder / "model") != wanted:
                 out.bad.append(f"after {out.kills} kills a run ended with other bits")
-            shutil.rmtree(folder / "model")
+            shutil.rmtree(folder / "model", ignore_errors=True)
         if shown:
             print(f"{out.kills} kills, {out.runs} runs ended, {dict(out.met)}", flush=True)
     return out

@@ -92,7 +92,7 @@ def soak(spec: Spec, steps: int, seed: int, shown: bool = False) -> Outcome:
                 out.farthest = max(out.farthest, reach.measure(state.motion.x))
                 if n > DRIVEN:
                     out.gained = max(out.gained, _energy(body, basis, state) / most)
-        settled = _memory() if k == min(_SETTLED, len(rounds) - 1) else settled
+        settled = _memory() if k == min(_SETTLED, (len(rounds) - 1) // 2) else settled
     out.grown_mb = _memory() - settled
     return out
 

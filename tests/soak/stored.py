@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -134,7 +135,7 @@ def outcome(name: str, home: Path, data: bytes) -> str:
         told = str(error)
         clear = str(home) in told and "\n" not in told and len(told) < 1500
         what = "refused" if clear else f"not one clear line: {told!r}"
-    except BaseException as error:  # noqa: BLE001  (whatever else comes is what is looked for)
+    except Exception as error:  # noqa: BLE001  (whatever else comes is what is looked for)
         what = f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if time.monotonic() - began > _SLOW:
         what = f"took {time.monotonic() - began:.0f} s"
@@ -149,7 +150,11 @@ def fuzz(name: str, count: int, seed: int, home: Path, shown: bool = False) -> C
     chunks = range(0, count, _CHUNK)
     ended: Counter[str] = Counter()
     for k in track(chunks, name) if shown else chunks:
-        ended += _forked(partial(_chunk, name, home, every[k : k + _CHUNK], k), home)
+        first, end = k, min(k + _CHUNK, count)
+        while first < end:  # anew behind a mutant that took the process with it
+            (home / "now").write_text(str(first))
+            ended += _forked(partial(_chunk, name, home, every[first:end], first), home)
+            first = int((home / "now").read_text()) + 1
     (home / KINDS[name][0]).write_bytes(sound)
     if shown:
         print(f"{name}: {dict(ended)}", flush=True)
@@ -160,9 +165,9 @@ def _chunk(name: str, home: Path, some: Sequence[bytes], first: int) -> Counter[
     ended: Counter[str] = Counter()
     began = _peak()
     for k, data in enumerate(some):
+        (home / "now").write_text(str(first + k))
         what = outcome(name, home, data)
         ended[what if what in ("read", "refused") else f"mutant {first + k}: {what}"] += 1
-        (home / "now").write_text(str(first + k + 1))
     if _peak() > began + 500:
         ended[f"mutants from {first}: took {_peak() - began:.0f} MB"] += 1
     return ended
@@ -177,6 +182,9 @@ def _forked(work: Callable[[], Counter[str]], home: Path) -> Counter[str]:
         try:
             place.write_text(json.dumps(work()))
             code = 0
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

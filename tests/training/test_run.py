@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from started import held
 
 import hodsim
 from hodsim import InputError, load_model
 from hodsim.cubature import fit_cubature, load_cubatures
 from hodsim.fem import body_of
-from hodsim.files import alone
 from hodsim.scene import (
     BeamSpec,
     Damping,
@@ -66,7 +66,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[Any,
 def test_another_run_is_kept_out_meanwhile(run: tuple[Path, list[tuple[Any, ...]]]) -> None:
     folder, _ = run
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    with alone(folder), pytest.raises(InputError, match="no other run that writes there"):
+    with held(folder), pytest.raises(InputError, match="no other run that writes there"):
         train([SCENE], folder, OPTIONS)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
