@@ -27,7 +27,7 @@ from hodsim.viewer.live.web_plots import aligned
 
 CHROMIUM = Path("/usr/bin/chromium")
 SIZE = {"width": 1440, "height": 900}
-WAIT = 30.0  # s
+WAIT = 120.0  # s, against waiting for ever: the first picture alone may take 30 on a busy machine
 
 
 def until(true: Callable[[], object], what: str) -> None:
