@@ -137,6 +137,7 @@ class Looker:
 def look(chromium: Any, served: Served) -> Looker:
     """Open the page, and wait until the bodies are drawn and the camera stands."""
     page = chromium.new_page(viewport=SIZE)
+    page.set_default_timeout(1e3 * WAIT)
     requests: list[str] = []
     errors: list[str] = []
     page.on("request", lambda x: requests.append(x.url))
