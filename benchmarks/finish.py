@@ -87,13 +87,13 @@ class Checkpoint:
         E = network.encoder.project.weight.detach().numpy()
         V = network.decoder.out.weight.detach().numpy()
         w = pose_weights(seen, evenness)
-        # |u - V z|^2 = |V (p - z)|^2 and the part of u that V cannot reach; V's columns are even.
-        self.x = torch.from_numpy((seen.u @ E.T).astype(np.float32))
-        self.w = torch.from_numpy((len(w) * w * (V[:, 0] ** 2).sum()).astype(np.float32))
-        self.rest = float(w @ ((seen.u.astype(np.float64) ** 2).sum(1) - self._reached(V)))
-
-    def _reached(self, V: np.ndarray) -> np.ndarray:
-        return np.asarray((self.x.numpy().astype(np.float64) ** 2).sum(1) * (V[:, 0] ** 2).sum())
+        # |u - V z|^2 = |V (p - z)|^2 and the part of u that V cannot reach; V's columns are
+        # orthogonal and of one length.
+        p, length2 = seen.u @ E.T, (V[:, 0] ** 2).sum()
+        self.x = torch.from_numpy(p.astype(np.float32))
+        self.w = torch.from_numpy((len(w) * w * length2).astype(np.float32))
+        squares, reached = ((a.astype(np.float64) ** 2).sum(1) for a in (seen.u, p))
+        self.rest = float(w @ (squares - length2 * reached))
 
     def begun(self) -> tuple[HoDNet, Inner, list[nn.Parameter]]:
         """A copy to train, without its outer layers."""
@@ -102,9 +102,10 @@ class Checkpoint:
             weight.requires_grad_(False)
         return network, Inner(network), [p for p in network.parameters() if p.requires_grad]
 
-    def parts(self, rows: Tensor | None = None) -> list[tuple[Tensor, tuple[Tensor, Tensor]]]:
-        x, w = (self.x, self.w) if rows is None else (self.x[rows], self.w[rows])
-        return [(a, (a, b)) for a, b in zip(x.split(CHUNK), w.split(CHUNK), strict=True)]
+    def parts(self) -> list[tuple[Tensor, tuple[Tensor, Tensor]]]:
+        """All poses, some at a time, with what `loss` wants."""
+        some = zip(self.x.split(CHUNK), self.w.split(CHUNK), strict=True)
+        return [(x, (x, w)) for x, w in some]
 
     def errors(self, network: HoDNet) -> tuple[float, float]:
         """Relative errors on the poses trained on, and held out."""

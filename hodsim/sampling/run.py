@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,9 +87,8 @@ def make_snapshots(
             )
     store.check(origin_of(bodies[0]))
     of = dict(zip(scenes, bodies, strict=True))
-    if {job.name for job in jobs} <= set(store.names()):  # others may read at the same time
-        return _fill(jobs, of, store, workers, progress)
-    with alone(store.folder):
+    full = {job.name for job in jobs} <= set(store.names())
+    with nullcontext() if full else alone(store.folder):  # others may read a full one meanwhile
         return _fill(jobs, of, store, workers, progress)
 
 
