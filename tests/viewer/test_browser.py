@@ -155,11 +155,7 @@ def look(chromium: Any, served: Served) -> Looker:
         place = np.append(looker.client.camera.position, looker.client.camera.aspect)
         same = np.allclose(place, last, rtol=1e-6)
         last = place
-        tip = tip_of(served.presenter, LABELS[-1])
-        x, y = np.round(looker.project(tip)).astype(int)
-        image = looker.pixels()
-        inside = 0 <= y < image.shape[0] and 0 <= x < image.shape[1]
-        return same and inside and image[y, x].min() < 200
+        return bool(same and colour_of_tip(looker, served.presenter, LABELS[-1]).min() < 200)
 
     until(settled, "the tip of the last body is drawn where it should be")
     return looker
@@ -169,6 +165,15 @@ def tip_of(presenter: FakePresenter, label: str) -> np.ndarray:
     """A point of a body near its tip's middle, a little inside of its outline [m]."""
     x = presenter.positions(label)
     return 0.97 * x[presenter.tip(label)] + 0.03 * presenter.offset(label)
+
+
+def colour_of_tip(looker: Looker, presenter: FakePresenter, label: str) -> np.ndarray:
+    """RGB (3,) of the page where a body's tip should be seen now; white where that is outside."""
+    x, y = np.round(looker.project(tip_of(presenter, label))).astype(int)
+    looker.page.wait_for_timeout(50)  # the page's own thread draws
+    image = looker.pixels().astype(int)
+    inside = 0 <= y < image.shape[0] and 0 <= x < image.shape[1]
+    return image[y, x] if inside else np.full(3, 255)
 
 
 def press_and_pull(looker: Looker, start: np.ndarray, ways: list[np.ndarray]) -> None:
@@ -195,14 +200,21 @@ def test_drag(chromium: Any, served: Served) -> None:
     x = presenter.positions(label)
     assert np.linalg.norm(x[vertex] - x[presenter.tip(label)]) < 0.12
     assert presenter.grabbed(by) == (label, vertex)
-    looker.page.wait_for_timeout(300)
-    # A pixel and a half: half of one for each end's rounding, and one for that of the canvas.
-    point, who = presenter.named("move")[-1]
-    assert who == by
     cursor = start + np.array([20.0, -70.0])
-    assert np.abs(looker.project(point) - cursor).max() < 1.5
-    colours = looker.pixels().astype(int)
-    assert (np.abs(colours - [214, 94, 0]).max(axis=2) < 30).sum() > 30, "the drag's arrow is seen"
+
+    def at_the_cursor() -> bool:
+        looker.page.wait_for_timeout(50)
+        point, who = presenter.named("move")[-1]
+        # A pixel and a half: half of one for each end's rounding, and one for that of the canvas.
+        return bool(who == by and np.abs(looker.project(point) - cursor).max() < 1.5)
+
+    def arrow() -> bool:
+        looker.page.wait_for_timeout(50)
+        off = np.abs(looker.pixels().astype(int) - [214, 94, 0]).max(axis=2)
+        return bool((off < 30).sum() > 30)
+
+    until(at_the_cursor, "the pull is at the cursor")
+    until(arrow, "the drag's arrow is seen")
     assert presenter.named("drop") == []
     looker.page.mouse.up()
     until(lambda: presenter.named("drop"), "the hand lets go")
@@ -231,13 +243,14 @@ def test_all_bodies_are_in_view_in_their_colours(chromium: Any, served: Served) 
     looker.page.set_viewport_size({"width": 1100, "height": 900})
     until(lambda: looker.canvas()["width"] < 600, "the page is narrower")
     until(in_view, "all bodies are in view in a narrow page")
-    looker.page.wait_for_timeout(1000)
-    image = looker.pixels().astype(int)
     for body in presenter.picture().bodies:
-        x, y = np.round(looker.project(tip_of(presenter, body.label))).astype(int)
         # The lamp's part of the light, a quarter, is more or less than it is square to it.
         meant = 255.0 * body.colours[presenter.tip(body.label)]
-        assert np.abs(image[y, x] - meant)[:2].max() < 50, (image[y, x], meant)
+
+        def coloured(body: Any = body, meant: np.ndarray = meant) -> bool:
+            return bool(np.abs(colour_of_tip(looker, presenter, body.label) - meant)[:2].max() < 50)
+
+        until(coloured, f"{body.label} has its colour")
     looker.page.close()
 
 
@@ -321,10 +334,7 @@ def test_bodies_come_and_go(chromium: Any, served: Served) -> None:
     presenter.chosen["body 1"] = "another"  # one that is in no list
     until(lambda: not np.allclose(looker.client.camera.position, before), "the camera comes near")
     assert served.thread.is_alive()
-    looker.page.wait_for_timeout(500)
-    colours = looker.pixels()
-    start = np.round(looker.project(tip_of(presenter, LABELS[0]))).astype(int)
-    assert colours[start[1], start[0]].min() < 200
+    until(lambda: colour_of_tip(looker, presenter, LABELS[0]).min() < 200, "the body left is drawn")
     assert looker.errors == []
     looker.page.close()
 
