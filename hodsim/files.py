@@ -131,7 +131,8 @@ def _locked(place: Path) -> BaseFileLock | None:
         place.mkdir(parents=True, exist_ok=True)
         if place.resolve() in _held:
             return None
-        lock = filelock.FileLock(place / _LOCK, timeout=0)
+        # A lock that is only a file would outlive its process, and be copied with the folder.
+        lock = filelock.FileLock(place / _LOCK, timeout=0, fallback_to_soft=False)
         lock.acquire()
     except filelock.Timeout:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -112,15 +113,21 @@ def test_a_folder_made_for_nothing_is_gone(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS])
 def test_where_there_are_no_locks_it_goes_on_with_a_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
+    """With no lock at all: a file's mere presence, copied along, would refuse all later runs."""
 
-    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
-    with pytest.warns(UserWarning, match="no locks here"), alone(tmp_path):
-        pass
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="no locks here"), alone(tmp_path):
+            shutil.copytree(tmp_path, tmp_path.parent / "copy", dirs_exist_ok=True)
+        with pytest.warns(UserWarning, match="no locks here"), alone(tmp_path.parent / "copy"):
+            pass
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
