@@ -216,7 +216,7 @@ def test_it_goes_all_the_way_and_goes_on(
     code, _, err = _call(run, small, "--seed", 5)
     assert (code, "one of other seed" in err) == (2, True)
     code, _, err = _call(run, small, "--scale", 2.0)
-    assert (code, "with the same --edge, --mend and --scale" in err) == (2, True)
+    assert (code, "with the same --edge, --mend, --join and --scale" in err) == (2, True)
     assert read_mesh(small / "bar.vtu").n_vertices == body_of(opened).mesh.n_vertices
     # A scene that was changed since draws other motions than the model has seen.
     path = small / "out" / "scene.toml"

@@ -30,10 +30,30 @@ MendOption = Annotated[
     bool,
     typer.Option("--mend", help="Take a surface with holes or overlaps: close and join them."),
 ]
+JoinOption = Annotated[
+    float | None,
+    typer.Option(
+        "--join",
+        metavar="GAP",
+        help="Bridge gaps between pieces of a surface, up to this wide in the file's unit.",
+    ),
+]
 ScaleOption = Annotated[
     float,
     typer.Option("--scale", metavar="M", help="Length of the file's unit [m]: 0.001 for mm."),
 ]
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How a surface is filled: as `fill_surface` has it, lengths in the file's unit."""
+
+    edge: float | None = None
+    mend: bool = False
+    join: float | None = None
+
+
+AS_IS = Filling()
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,7 @@ def init(
     ),
     edge: EdgeOption = None,
     mend: MendOption = False,
+    join: JoinOption = None,
     scale: ScaleOption = 1.0,
     force: Annotated[
         bool,
@@ -82,7 +103,7 @@ def init(
     if there is not None:
         raise InputError(f"{there}: is there already; choose another --out, or use --force")
     with output.progress() as report:
-        made = make_scene(mesh, out, report, edge=edge, mend=mend, scale=scale)
+        made = make_scene(mesh, out, report, filling=Filling(edge, mend, join), scale=scale)
     show(made)
     if json is not None:
         p = asdict(made.proposal)
@@ -105,8 +126,7 @@ def make_scene(
     out: Path,
     report: output.Report,
     *,
-    edge: float | None = None,
-    mend: bool = False,
+    filling: Filling = AS_IS,
     scale: float = 1.0,
     model: str | None = None,
 ) -> Made:
@@ -126,12 +146,12 @@ def make_scene(
     file, written = source, []
     if is_surface(source):
         report("filling the surface", 0, 1)
-        found = fill_surface(source, edge, mend)
+        found = fill_surface(source, **asdict(filling))
         file = out.with_suffix(".vtu")
         write_mesh(found.mesh, file)
         written.append(file)
-    elif edge is not None or mend:
-        raise InputError(f"{source}: expected a surface for --edge and --mend, given tets")
+    elif filling != AS_IS:
+        raise InputError(f"{source}: expected a surface for --edge, --mend and --join, given tets")
     else:
         report("reading the mesh", 0, 1)
         found = open_mesh(source)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LAW, POISSON, DENSITY, GRAVITY = "neo-hookean", 0.4, 1000.0, 9.81
 SAG, SWAY, TURN = 0.15, 0.2, 30.0  # of the length; of the length; degrees
+_MECHANISM = (
+    1e-10  # of E / (density length^2): no body is so slender, only one that can swing freely
+)
 _STRAIN = 0.2  # the body is as stiff as it takes to keep to it, under its weight
 _QUANTILE = 0.99  # the share of the volume that keeps to it: corners of a clamp never do
 _DAMPING = 0.15  # of critical, in the lowest mode
@@ -85,7 +88,7 @@ def propose(mesh: TetMesh) -> Proposal:
         A piece of the body lies outside of the clamp, or no clamp can be found.
     """
     from hodsim.fem import make_body
-    from hodsim.mesh import pieces
+    from hodsim.mesh import pieces, widest_gap
     from hodsim.scene import MaterialSpec, select
     from hodsim.subspaces.modal import vibration_modes
 
@@ -96,12 +99,20 @@ def propose(mesh: TetMesh) -> Proposal:
     fixed, tipped = select(clamp, mesh.vertices), select(tip, mesh.vertices)
     loose = np.setdiff1d(pieces(mesh), pieces(mesh)[fixed])
     if len(loose):
+        gap = f"{widest_gap(mesh):.2g} m"
         raise InputError(
             f"mesh: expected one piece, or all to reach the clamp at the lower end of "
-            f"{'xyz'[axis]}, where {len(fixed)} vertices were caught; {len(loose)} pieces do not: "
-            "join them, or write a scene with a [[clamp]] for each"
+            f"{'xyz'[axis]}, where {len(fixed)} vertices were caught; {len(loose)} pieces do not. "
+            f"Bridge the gaps, up to {gap} wide (--join, of a surface), or write "
+            "a scene with a [[clamp]] for each"
         )
     body = make_body(mesh, MaterialSpec(LAW, 1.0, POISSON, DENSITY), fixed)
+    stiffness = float(vibration_modes(body, 1)[0][0])  # over Young's modulus and mass
+    if not stiffness > _MECHANISM / (DENSITY * length**2):
+        raise InputError(
+            "mesh: expected a body that resists every motion; parts of this one hang by single "
+            "vertices or edges, as by hinges: bridge them (--join, of a surface), or repair it"
+        )
     linear = _Linear(body, tip, axis)
     lateral = [k for k in range(3) if k != axis]
     falls = {k: linear.response(k) for k in lateral}
@@ -116,7 +127,7 @@ def propose(mesh: TetMesh) -> Proposal:
     if linear.turns:
         twist = linear.response(6 + axis)
         torque = young * min(np.radians(TURN) / twist.angle, 2.0 * _STRAIN / twist.strain)
-    omega = float(np.sqrt(young * vibration_modes(body, 1)[0][0]))
+    omega = float(np.sqrt(young * stiffness))
     period = 2.0 * np.pi / omega
     return Proposal(
         axis=axis,

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hodsim.cli import film, output, view
-from hodsim.cli.init import EdgeOption, MendOption, ScaleOption, in_the_way, make_scene, show
+from hodsim.cli.init import (
+    AS_IS,
+    EdgeOption,
+    Filling,
+    JoinOption,
+    MendOption,
+    ScaleOption,
+    in_the_way,
+    make_scene,
+    show,
+)
 from hodsim.cli.options import (
     QUICK_TRAINING,
     JsonOption,
@@ -51,6 +61,7 @@ def run(
     ] = None,
     edge: EdgeOption = None,
     mend: MendOption = False,
+    join: JoinOption = None,
     scale: ScaleOption = 1.0,
     trajectories: Annotated[
         int | None,
@@ -107,7 +118,7 @@ def run(
     began = time.perf_counter()
     seconds: dict[str, float] = {}
     with alone(place), output.progress() as report:
-        scene, path = _scene(source, place, report, edge, mend, scale)
+        scene, path = _scene(source, place, report, Filling(edge, mend, join), scale)
         seconds["scene"] = time.perf_counter() - began
         options = TrainOptions(trajectories=counts["trajectories"], seed=seed, workers=workers)
         fit = replace(options.fit, rank=rank, epochs=counts["epochs"], seed=seed)
@@ -140,8 +151,7 @@ def _scene(
     source: str,
     place: Path,
     report: output.Report,
-    edge: float | None,
-    mend: bool,
+    filling: Filling,
     scale: float,
 ) -> tuple[Scene, Path]:
     """The scene to run and its file: the one given, or one made for the mesh, once."""
@@ -149,13 +159,13 @@ def _scene(
 
     found = find_scene(source)
     if found.suffix.lower() == ".toml":
-        if edge is not None or mend or scale != 1.0:
+        if filling != AS_IS or scale != 1.0:
             raise InputError(
-                f"{source}: expected a mesh for --edge, --mend and --scale, given a scene"
+                f"{source}: expected a mesh for --edge, --mend, --join and --scale, given a scene"
             )
         return read_scene(found), found
     path, note = place / "scene.toml", place / "source.json"
-    asked = {"sha256": _digest(found), "edge": edge, "mend": mend, "scale": scale}
+    asked = {"sha256": _digest(found), **asdict(filling), "scale": scale}
     if not note.is_file():
         there = in_the_way(found, path)
         if there is not None:
@@ -163,14 +173,14 @@ def _scene(
     elif path.is_file():
         if _noted(note) != asked:
             raise InputError(
-                f"{place}: expected the folder of a run of {source} with the same --edge, --mend "
-                "and --scale, given that of another; choose another --out"
+                f"{place}: expected the folder of a run of {source} with the same --edge, --mend, "
+                "--join and --scale, given that of another; choose another --out"
             )
         output.console().print(f"going on with {path}", soft_wrap=True, markup=False)
         return read_scene(path), path
     # First: what is there without it was not made here.
     output.write_json(note, asked)
-    show(make_scene(found, path, report, edge=edge, mend=mend, scale=scale, model="model"))
+    show(make_scene(found, path, report, filling=filling, scale=scale, model="model"))
     return read_scene(path), path
 
 

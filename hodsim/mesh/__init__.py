@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hodsim.mesh.bridge import widest_gap
 from hodsim.mesh.clean import MeshFile, pieces
 from hodsim.mesh.files import open_mesh, read_mesh, write_mesh
 from hodsim.mesh.plates import pierced, starfish
@@ -24,5 +25,6 @@ __all__ = [
     "scaled",
     "starfish",
     "torus",
+    "widest_gap",
     "write_mesh",
 ]

@@ -83,7 +83,7 @@ def clean(raw: Raw) -> MeshFile:
     turned = int((mesh.tets != tets).any(axis=1).sum())
     if turned:
         notes.append(f"turned the winding of {turned} of {len(tets)} tets")
-    count, by_face = int(pieces(mesh).max()) + 1, int(_by_faces(mesh).max()) + 1
+    count, by_face = int(pieces(mesh).max()) + 1, int(parts(mesh).max()) + 1
     if count > 1:
         notes.append(f"the body is in {count} pieces that share no vertex")
     if by_face > count:
@@ -105,8 +105,11 @@ def pieces(mesh: TetMesh) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _by_faces(mesh: TetMesh) -> NDArray[np.int64]:
-    """The number of the piece of tets, joined through faces, that each tet belongs to."""
+def parts(mesh: TetMesh) -> NDArray[np.int64]:
+    """The number, from 0, of the part, joined through faces, that each tet belongs to, (n_tets,).
+
+    Parts of one piece hang together by vertices or edges alone, as by hinges.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

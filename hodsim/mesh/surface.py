@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hodsim.errors import InputError
+from hodsim.mesh.bridge import bridges
 from hodsim.mesh.clean import MeshFile, Raw, clean, pieces
 from hodsim.mesh.crossings import crossing_pairs
 from hodsim.mesh.files import SURFACES, read_cells, size_of
@@ -105,7 +106,9 @@ def faults(points: NDArray[np.float64], triangles: NDArray[np.int64]) -> list[st
     return found
 
 
-def fill_surface(path: str | Path, edge: float | None = None, mend: bool = False) -> MeshFile:
+def fill_surface(
+    path: str | Path, edge: float | None = None, mend: bool = False, join: float | None = None
+) -> MeshFile:
     """Fill a closed surface with tets.
 
     fTetWild draws random numbers that cannot be seeded: every call gives another mesh of the same
@@ -121,12 +124,14 @@ def fill_surface(path: str | Path, edge: float | None = None, mend: bool = False
     mend
         Take a surface with faults: what is inside is then decided by how often the surface winds
         around a point, which closes holes and joins parts that overlap.
+    join
+        Bridge gaps between pieces up to this wide [m] (`bridges`).
 
     Raises
     ------
     InputError
         The surface cannot be read; it has faults and is not to be mended; hodsim[mesh] is not
-        installed; `edge` is no length; or fTetWild fails.
+        installed; `edge` or `join` is no length; or fTetWild fails.
     """
     path = Path(path)
     points, triangles = read_surface(path)
@@ -150,6 +155,22 @@ def fill_surface(path: str | Path, edge: float | None = None, mend: bool = False
             f"{path}: expected pytetwild to fill a surface, which is not installed; "
             "pip install hodsim[mesh], or give a mesh of tets"
         ) from error
+    found, told = _filled(path, points, triangles, edge), ""
+    if join is not None:
+        parts = len(np.unique(pieces(found.mesh)))
+        more, necks = bridges(found.mesh, join)
+        both = np.vstack([triangles, necks + len(points)])
+        found = _filled(path, np.vstack([points, more]), both, edge)
+        told = f"joined: {parts} pieces to {len(np.unique(pieces(found.mesh)))}"
+    found = _without_crumbs(found)
+    notes = (*(f"mended: {line}" for line in wrong), *([told] if told else []), *found.notes)
+    return MeshFile(found.mesh, notes)
+
+
+def _filled(
+    path: Path, points: NDArray[np.float64], triangles: NDArray[np.int64], edge: float
+) -> MeshFile:
+    """fTetWild's tets in a surface; `path` names it."""
     with tempfile.TemporaryDirectory(prefix="hodsim-") as folder:
         given = Path(folder) / "surface.npz"
         np.savez(given, points=points, triangles=triangles)
@@ -163,15 +184,12 @@ def fill_surface(path: str | Path, edge: float | None = None, mend: bool = False
             ) from error
     if not len(made["tets"]):
         raise InputError(f"{path}: fTetWild found no inside; check that the surface is closed")
-    notes = tuple(f"mended: {line}" for line in wrong)
-    raw = Raw(made["points"], made["tets"], {}, {"tetra": len(made["tets"])}, notes)
     try:
-        whole = clean(raw)
+        return clean(Raw(made["points"], made["tets"], {}, {"tetra": len(made["tets"])}, ()))
     except InputError as error:
         raise InputError(
             f"{path}: fTetWild's tets cannot be used ({error}); choose another --edge"
         ) from error
-    return _without_crumbs(whole)
 
 
 def _without_crumbs(found: MeshFile) -> MeshFile:
