@@ -23,6 +23,7 @@ SAG, SWAY, TURN = 0.15, 0.2, 30.0  # of the length; of the length; degrees
 _MECHANISM = (
     1e-10  # of E / (density length^2): no body is so slender, only one that can swing freely
 )
+_FEW = 50  # pieces whose gaps are looked for
 _STRAIN = 0.2  # the body is as stiff as it takes to keep to it, under its weight
 _QUANTILE = 0.99  # the share of the volume that keeps to it: corners of a clamp never do
 _DAMPING = 0.15  # of critical, in the lowest mode
@@ -99,11 +100,12 @@ def propose(mesh: TetMesh) -> Proposal:
     fixed, tipped = select(clamp, mesh.vertices), select(tip, mesh.vertices)
     loose = np.setdiff1d(pieces(mesh), pieces(mesh)[fixed])
     if len(loose):
-        gap = f"{widest_gap(mesh):.2g} m"
+        # Of a heap of crumbs it would take long, and nobody joins one.
+        gap = f", up to {widest_gap(mesh):.2g} m wide" if pieces(mesh).max() < _FEW else ""
         raise InputError(
             f"mesh: expected one piece, or all to reach the clamp at the lower end of "
             f"{'xyz'[axis]}, where {len(fixed)} vertices were caught; {len(loose)} pieces do not. "
-            f"Bridge the gaps, up to {gap} wide (--join, of a surface), or write "
+            f"Bridge the gaps{gap} (--join, of a surface), or write "
             "a scene with a [[clamp]] for each"
         )
     body = make_body(mesh, MaterialSpec(LAW, 1.0, POISSON, DENSITY), fixed)
