@@ -218,7 +218,7 @@ def caption(done: Study) -> str:
 def settings(done: Study, spread: str = "ranges") -> str:
     plan, shape = done.plan, done.plan.job.shape
     return (
-        f"encoder {'-'.join(map(str, (done.parts.pixels, *shape.hidden, shape.feature)))}, "
+        f"encoder's layers {'-'.join(map(str, (*shape.hidden, shape.feature)))}, "
         f"{shape.activation}, {plan.job.epochs} epochs, batch {plan.job.batch}; means and "
         f"{spread} of {plan.seeds} seeds"
     )

@@ -124,9 +124,9 @@ def test_where_there_are_no_locks_it_goes_on_with_a_word(
 
     monkeypatch.setattr("fcntl.flock", refuse)
     for _ in range(2):
-        with pytest.warns(UserWarning, match="no locks here"), alone(tmp_path):
-            shutil.copytree(tmp_path, tmp_path.parent / "copy", dirs_exist_ok=True)
-        with pytest.warns(UserWarning, match="no locks here"), alone(tmp_path.parent / "copy"):
+        with pytest.warns(UserWarning, match="no locks here"), alone(tmp_path / "a"):
+            shutil.copytree(tmp_path / "a", tmp_path / "b", dirs_exist_ok=True)
+        with pytest.warns(UserWarning, match="no locks here"), alone(tmp_path / "b"):
             pass
 
 

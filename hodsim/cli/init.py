@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,6 +52,12 @@ class Filling:
     edge: float | None = None
     mend: bool = False
     join: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("edge", "join"):
+            length = getattr(self, name)
+            if length is not None and not 0.0 < length < math.inf:
+                raise InputError(f"{name}: expected a length, given {length:g}")
 
 
 AS_IS = Filling()
@@ -148,8 +155,6 @@ def make_scene(
         report("filling the surface", 0, 1)
         found = fill_surface(source, **asdict(filling))
         file = out.with_suffix(".vtu")
-        write_mesh(found.mesh, file)
-        written.append(file)
     elif filling != AS_IS:
         raise InputError(f"{source}: expected a surface for --edge, --mend and --join, given tets")
     else:
@@ -157,7 +162,10 @@ def make_scene(
         found = open_mesh(source)
     mesh = scaled(found.mesh, scale)
     report("responses to small loads", 0, 1)
-    proposal = propose(mesh)
+    proposal = propose(mesh, scale)
+    if file != source:
+        write_mesh(found.mesh, file)
+        written.append(file)
     text = scene_text(source.stem, mesh, proposal, file, scale, out, model)
     try:
         encoded = text.encode()

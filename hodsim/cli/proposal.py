@@ -80,16 +80,19 @@ class Proposal:
     torque: float | None
 
 
-def propose(mesh: TetMesh) -> Proposal:
+def propose(mesh: TetMesh, scale: float = 1.0) -> Proposal:
     """A scene in which the body sags visibly under its weight, bends and twists.
+
+    scale : length of the file's unit [m], for what is said of its gaps.
 
     Raises
     ------
     InputError
-        A piece of the body lies outside of the clamp, or no clamp can be found.
+        A piece of the body lies outside of the clamp, no clamp can be found, or the body hardly
+        resists some motion, as one with hinges.
     """
     from hodsim.fem import make_body
-    from hodsim.mesh import pieces, widest_gap
+    from hodsim.mesh import parts, pieces, widest_gap
     from hodsim.scene import MaterialSpec, select
     from hodsim.subspaces.modal import vibration_modes
 
@@ -101,7 +104,8 @@ def propose(mesh: TetMesh) -> Proposal:
     loose = np.setdiff1d(pieces(mesh), pieces(mesh)[fixed])
     if len(loose):
         # Of a heap of crumbs it would take long, and nobody joins one.
-        gap = f", up to {widest_gap(mesh):.2g} m wide" if pieces(mesh).max() < _FEW else ""
+        few = pieces(mesh).max() < _FEW
+        gap = f", up to {1.01 * widest_gap(mesh) / scale:.3g} in the file's unit" if few else ""
         raise InputError(
             f"mesh: expected one piece, or all to reach the clamp at the lower end of "
             f"{'xyz'[axis]}, where {len(fixed)} vertices were caught; {len(loose)} pieces do not. "
@@ -109,11 +113,20 @@ def propose(mesh: TetMesh) -> Proposal:
             "a scene with a [[clamp]] for each"
         )
     body = make_body(mesh, MaterialSpec(LAW, 1.0, POISSON, DENSITY), fixed)
-    stiffness = float(vibration_modes(body, 1)[0][0])  # over Young's modulus and mass
+    try:
+        stiffness = float(vibration_modes(body, 1)[0][0])  # over Young's modulus and mass
+    except RuntimeError:  # the stiffness matrix is singular to the last bit
+        stiffness = 0.0
     if not stiffness > _MECHANISM / (DENSITY * length**2):
+        hinged = int(parts(mesh).max()) > int(pieces(mesh).max())
         raise InputError(
-            "mesh: expected a body that resists every motion; parts of this one hang by single "
-            "vertices or edges, as by hinges: bridge them (--join, of a surface), or repair it"
+            "mesh: expected a body that resists every motion; "
+            + (
+                "parts of this one hang by single vertices or edges, as by hinges: bridge them "
+                "(--join, of a surface), or repair it"
+                if hinged
+                else "this one hardly resists one: make its thinnest part thicker, or clamp more"
+            )
         )
     linear = _Linear(body, tip, axis)
     lateral = [k for k in range(3) if k != axis]

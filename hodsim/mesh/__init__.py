@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hodsim.mesh.bridge import widest_gap
-from hodsim.mesh.clean import MeshFile, pieces
+from hodsim.mesh.clean import MeshFile, parts, pieces
 from hodsim.mesh.files import open_mesh, read_mesh, write_mesh
 from hodsim.mesh.plates import pierced, starfish
 from hodsim.mesh.primitives import beam
@@ -19,6 +19,7 @@ __all__ = [
     "fill_surface",
     "is_surface",
     "open_mesh",
+    "parts",
     "pieces",
     "pierced",
     "read_mesh",

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hodsim.errors import InputError
-from hodsim.mesh.bridge import bridges
-from hodsim.mesh.clean import MeshFile, Raw, clean, pieces
+from hodsim.mesh.bridge import bridges, check_gap
+from hodsim.mesh.clean import MeshFile, Raw, clean, parts, pieces
 from hodsim.mesh.crossings import crossing_pairs
 from hodsim.mesh.files import SURFACES, read_cells, size_of
 from hodsim.mesh.isolated import FailedError, isolated
@@ -125,7 +125,7 @@ def fill_surface(
         Take a surface with faults: what is inside is then decided by how often the surface winds
         around a point, which closes holes and joins parts that overlap.
     join
-        Bridge gaps between pieces up to this wide [m] (`bridges`).
+        Bridge gaps between parts up to this wide [m] (`bridges`).
 
     Raises
     ------
@@ -142,6 +142,8 @@ def fill_surface(
             f"edge: expected a length from {1e-3 * diagonal:.3g} to {diagonal:.3g} m (the diagonal "
             f"of {path.name}), given {edge:g}"
         )
+    if join is not None:
+        check_gap(points, join)
     wrong = faults(points, triangles)
     if wrong and not mend:
         raise InputError(
@@ -155,16 +157,25 @@ def fill_surface(
             f"{path}: expected pytetwild to fill a surface, which is not installed; "
             "pip install hodsim[mesh], or give a mesh of tets"
         ) from error
-    found, told = _filled(path, points, triangles, edge), ""
+    found = _without_crumbs(_filled(path, points, triangles, edge))
+    notes = tuple(f"mended: {line}" for line in wrong)
     if join is not None:
-        parts = len(np.unique(pieces(found.mesh)))
-        more, necks = bridges(found.mesh, join)
-        both = np.vstack([triangles, necks + len(points)])
-        found = _filled(path, np.vstack([points, more]), both, edge)
-        told = f"joined: {parts} pieces to {len(np.unique(pieces(found.mesh)))}"
-    found = _without_crumbs(found)
-    notes = (*(f"mended: {line}" for line in wrong), *([told] if told else []), *found.notes)
-    return MeshFile(found.mesh, notes)
+        found, told = _joined(path, found, join, edge)
+        notes = (*notes, told)
+    return MeshFile(found.mesh, (*notes, *found.notes))
+
+
+def _joined(path: Path, found: MeshFile, join: float, edge: float) -> tuple[MeshFile, str]:
+    """The tets of a body and its `bridges`, and what became of its parts."""
+    mesh = found.mesh
+    more, necks = bridges(mesh, join)
+    before = int(parts(mesh).max()) + 1
+    if not len(necks):
+        return found, f"joined: nothing, of {before} parts, by gaps up to {join:g}"
+    # The surface of tets is wound outwards, as necks are: where the two overlap is inside.
+    both = np.vstack([mesh.surface, necks + mesh.n_vertices])
+    found = _without_crumbs(_filled(path, np.vstack([mesh.vertices, more]), both, edge))
+    return found, f"joined: {before} parts to {int(parts(found.mesh).max()) + 1}"
 
 
 def _filled(
