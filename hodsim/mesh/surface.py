@@ -25,6 +25,7 @@ _TOLERANCE = 3e-3
 _SECONDS, _MEMORY = 1800, 16 << 30
 # A piece of less than this part of the volume is left out with a word: a stray shell in a scan.
 _CRUMB = 0.01
+_ROUNDS = 4  # of bridging at most: fTetWild may leave hinges of its own
 
 
 def is_surface(path: Path) -> bool:
@@ -167,14 +168,15 @@ def fill_surface(
 
 def _joined(path: Path, found: MeshFile, join: float, edge: float) -> tuple[MeshFile, str]:
     """The tets of a body and its `bridges`, and what became of its parts."""
-    mesh = found.mesh
-    more, necks = bridges(mesh, join)
-    before = int(parts(mesh).max()) + 1
-    if not len(necks):
-        return found, f"joined: nothing, of {before} parts, by gaps up to {join:g}"
-    # The surface of tets is wound outwards, as necks are: where the two overlap is inside.
-    both = np.vstack([mesh.surface, necks + mesh.n_vertices])
-    found = _without_crumbs(_filled(path, np.vstack([mesh.vertices, more]), both, edge))
+    before = int(parts(found.mesh).max()) + 1
+    for _ in range(_ROUNDS):
+        mesh = found.mesh
+        more, necks = bridges(mesh, join)
+        if not len(necks):
+            break
+        # The surface of tets is wound outwards, as necks are: where the two overlap is inside.
+        both = np.vstack([mesh.surface, necks + mesh.n_vertices])
+        found = _without_crumbs(_filled(path, np.vstack([mesh.vertices, more]), both, edge))
     return found, f"joined: {before} parts to {int(parts(found.mesh).max()) + 1}"
 
 
