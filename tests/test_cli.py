@@ -233,7 +233,10 @@ def test_a_real_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
             process.wait(5.0)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
-    assert (process.returncode, out, err.strip()) == (130, "", "hodsim: stopped")
+    # Python ends itself by the signal in place of 130 if that came while a module was executed from
+    # text (as dataclasses are made) in an import, handled or not; a shell tells both as 130.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert (out, err.strip()) == ("", "hodsim: stopped")
     assert [path.name for path in tmp_path.iterdir()] == ["long.toml"]
 
 
