@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 LAW, POISSON, DENSITY, GRAVITY = "neo-hookean", 0.4, 1000.0, 9.81
 SAG, SWAY, TURN = 0.15, 0.2, 30.0  # of the length; of the length; degrees
-_MECHANISM = (
-    1e-10  # of E / (density length^2): no body is so slender, only one that can swing freely
-)
+# Of E / (density length^2): no body is so slender, only one that can swing freely.
+_MECHANISM = 1e-10
 _FEW = 50  # pieces whose gaps are looked for
 _STRAIN = 0.2  # the body is as stiff as it takes to keep to it, under its weight
 _QUANTILE = 0.99  # the share of the volume that keeps to it: corners of a clamp never do
@@ -101,10 +100,11 @@ def propose(mesh: TetMesh, scale: float = 1.0) -> Proposal:
     length = float(extent[axis])
     clamp, tip = _end(mesh, axis, -1), _end(mesh, axis, 1)
     fixed, tipped = select(clamp, mesh.vertices), select(tip, mesh.vertices)
-    loose = np.setdiff1d(pieces(mesh), pieces(mesh)[fixed])
+    piece = pieces(mesh)
+    loose = np.setdiff1d(piece, piece[fixed])
     if len(loose):
         # Of a heap of crumbs it would take long, and nobody joins one.
-        few = pieces(mesh).max() < _FEW
+        few = piece.max() < _FEW
         gap = f", up to {1.01 * widest_gap(mesh) / scale:.3g} in the file's unit" if few else ""
         raise InputError(
             f"mesh: expected one piece, or all to reach the clamp at the lower end of "
@@ -118,7 +118,7 @@ def propose(mesh: TetMesh, scale: float = 1.0) -> Proposal:
     except RuntimeError:  # the stiffness matrix is singular to the last bit
         stiffness = 0.0
     if not stiffness > _MECHANISM / (DENSITY * length**2):
-        hinged = int(parts(mesh).max()) > int(pieces(mesh).max())
+        hinged = parts(mesh).max() > piece.max()
         raise InputError(
             "mesh: expected a body that resists every motion; "
             + (

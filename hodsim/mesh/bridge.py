@@ -51,9 +51,9 @@ def bridges(mesh: TetMesh, gap: float) -> tuple[Floats, NDArray[np.int64]]:
     step = gap / _FINE
     start = low - gap - 2.0 * step
     shape = tuple(math.ceil(n) for n in _size(high - low, gap))
-    part = _part_of(mesh, start, step, shape)
-    necks = _necks(part)
-    seeds = np.vstack([_hinges(mesh, step), _shortest(mesh, gap, step)])
+    number = parts(mesh)
+    necks = _necks(_part_of(mesh, number, start, step, shape))
+    seeds = np.vstack([_hinges(mesh, number, step), _shortest(mesh, gap, step)])
     if len(seeds):
         from scipy.ndimage import distance_transform_edt
 
@@ -136,9 +136,9 @@ def _shortest(mesh: TetMesh, gap: float, step: float) -> Floats:
     return _along(np.array(lines).reshape(-1, 2, 3), step)
 
 
-def _hinges(mesh: TetMesh, step: float) -> Floats:
+def _hinges(mesh: TetMesh, part: NDArray[np.int64], step: float) -> Floats:
     """Points along the edges and vertices in which parts meet without a face."""
-    owner = np.unique(np.stack([mesh.tets.ravel(), parts(mesh).repeat(4)], axis=1), axis=0)
+    owner = np.unique(np.stack([mesh.tets.ravel(), part.repeat(4)], axis=1), axis=0)
     shared = np.bincount(owner[:, 0], minlength=mesh.n_vertices) > 1
     edges = mesh.tets[:, [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]].reshape(-1, 2)
     edges = np.unique(np.sort(edges[shared[edges].all(axis=1)], axis=1), axis=0)
@@ -156,12 +156,12 @@ def _along(ends: Floats, step: float) -> Floats:
 
 
 def _part_of(
-    mesh: TetMesh, start: Floats, step: float, shape: tuple[int, ...]
+    mesh: TetMesh, part: NDArray[np.int64], start: Floats, step: float, shape: tuple[int, ...]
 ) -> NDArray[np.int32]:
     """The part, from 1 on, in which each point start + step * (i, j, k) of a grid lies, or 0."""
     out = np.zeros(shape, dtype=np.int32)
     corners = (mesh.vertices[mesh.tets] - start) / step  # (tets, 4, 3), in cells
-    for x, number in zip(corners, parts(mesh), strict=True):
+    for x, number in zip(corners, part, strict=True):
         first = np.ceil(x.min(axis=0) - _ROUNDING).astype(int)
         last = np.floor(x.max(axis=0) + _ROUNDING).astype(int)
         box = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))

@@ -42,10 +42,8 @@ def test_the_neck_between_two_faces_is_what_a_ball_cannot_reach() -> None:
     # around, in the mean, and the grid's half a cell.
     dent = GAP * (1.0 - np.sqrt(0.75))
     wide = GAP + 2.0 * reach
-    least, most = (
-        (1.0 - 2.0 * (dent + cell)) ** 2 * (wide - 2.0 * cell),
-        (1.0 + cell) ** 2 * (wide + 2.0 * cell),
-    )
+    least = (1.0 - 2.0 * (dent + cell)) ** 2 * (wide - 2.0 * cell)
+    most = (1.0 + cell) ** 2 * (wide + 2.0 * cell)
     assert least < _volume(points, triangles) < most
 
 
