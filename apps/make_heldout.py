@@ -2,13 +2,12 @@
 
 heldout/: of each scene's random loads, drawn from seeds that `hodsim train` never uses and no
 stronger than seven eighths of what it uses, the first five are kept whose full-space motion is
-large (tip travel of half the body's length, 0.4 of the ring's, which resists in its plane; or 60
-degrees of twist, 45 of the ring and the arm), converges, and goes on for at least 100 steps after
-the last change of load.
+large (`SHAPES` says how far, half a metre and 60 degrees of twist for the beam), converges, and
+goes on for at least 100 steps after the last change of load.
 
 other/: five loads of kinds that no scene draws from. Takes some minutes; bodies may be named:
 
-OMP_NUM_THREADS=1 python apps/make_heldout.py beam torus arm
+OMP_NUM_THREADS=1 python apps/make_heldout.py beam torus arm starfish pierced
 """
 
 from __future__ import annotations
@@ -82,6 +81,24 @@ SHAPES = {
         torque=2.5,
         gravity=2.0,
         middle=box((0.42, -1, -1), (0.58, 1, 1)),
+    ),
+    "starfish": Shape(
+        folder=SCENES / "starfish",
+        travel=0.25,
+        twist=40.0,
+        force=20.0,
+        torque=6.0,
+        gravity=3.0,
+        middle=box((-1, 0.35, -1), (1, 1, 1)),
+    ),
+    "pierced": Shape(
+        folder=SCENES / "pierced",
+        travel=0.4,
+        twist=40.0,
+        force=80.0,
+        torque=26.0,
+        gravity=7.0,
+        middle=box((0.36, -1, -1), (0.64, 1, 1)),
     ),
 }
 
