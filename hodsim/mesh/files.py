@@ -14,8 +14,8 @@ import numpy as np
 
 from hodsim.errors import InputError
 from hodsim.files import atomic
+from hodsim.isolation import Arrays, FailedError, isolated
 from hodsim.mesh.clean import MeshFile, Raw, clean
-from hodsim.mesh.isolated import Arrays, FailedError, isolated
 from hodsim.mesh.tetmesh import TetMesh
 from hodsim.mesh.vega import read_vega
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hodsim.errors import InputError
+from hodsim.isolation import FailedError, isolated
 from hodsim.mesh.bridge import bridges, check_gap
 from hodsim.mesh.clean import MeshFile, Raw, clean, parts, pieces
 from hodsim.mesh.crossings import crossing_pairs
 from hodsim.mesh.files import SURFACES, read_cells, size_of
-from hodsim.mesh.isolated import FailedError, isolated
 from hodsim.mesh.tetmesh import TetMesh
 
 # Tets as long as this part of the bounding box's diagonal, unless told otherwise: some hundreds to

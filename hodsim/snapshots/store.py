@@ -21,6 +21,7 @@ import numpy as np
 from hodsim.errors import InputError
 from hodsim.fem import Body
 from hodsim.files import atomic
+from hodsim.isolation import FailedError, check_hdf5
 from hodsim.scene import Load, Obstacle, load_to_dict, obstacle_to_dict
 
 _FORMAT = 1
@@ -137,6 +138,7 @@ class Store:
         names = self.names() if names is None else tuple(names)
         if not names:
             raise InputError(f"{self.folder}: expected snapshots (*.h5), found none; make some")
+        self._try(names)
         parts, first = [], None
         for name in names:
             u, told = self._read_one(name)
@@ -154,7 +156,9 @@ class Store:
         return Snapshots(np.concatenate(parts), index, tuple(names), first[1])
 
     def check(self, origin: dict[str, Any]) -> None:
-        """Refuse a folder that holds poses of another body than the one of `origin`."""
+        """Refuse a folder that holds poses of another body than the one of `origin`, or a file
+        that cannot be read."""
+        self._try(self.names())
         for name in self.names()[:1]:
             if self._read_one(name)[1]["origin"] != origin:
                 raise InputError(
@@ -168,6 +172,7 @@ class Store:
 
     def _read_one(self, name: str, poses: bool = True) -> tuple[np.ndarray, dict[str, Any]]:
         path = self.path(name)
+        self._try([name])
         try:
             with h5py.File(path, "r") as file:
                 told = json.loads(file.attrs["provenance"])
@@ -182,11 +187,25 @@ class Store:
                 told["poses"] = len(data)
                 u = np.asarray(data[()] if poses else data[:0])
         except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-            why = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{path}: expected a snapshot file of hodsim, cannot read it ({why}); remove it to "
-                "have it made again"
-            ) from error
+            raise _unreadable(path, error) from error
         if not np.isfinite(u).all():
             raise InputError(f"{path}: expected finite displacements; remove it to remake it")
         return u, told
+
+    def _try(self, names: Sequence[str]) -> None:
+        """Refuse what cannot be read, all in one go: files of a folder that was passed on."""
+        paths = [self.path(name) for name in names]
+        try:
+            check_hdf5(paths, "provenance", ["displacement"])
+        except FailedError as error:
+            raise _unreadable(self.folder / error.at, error) from error
+        except OSError as error:
+            raise _unreadable(Path(error.filename or self.folder), error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    why = " ".join(str(error).split())[:200]
+    return InputError(
+        f"{path}: expected a snapshot file of hodsim, cannot read it ({why}); remove it to have it "
+        "made again"
+    )

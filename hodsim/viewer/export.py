@@ -14,6 +14,7 @@ import numpy as np
 
 from hodsim.errors import InputError
 from hodsim.files import atomic
+from hodsim.isolation import FailedError, check_hdf5
 
 STORED = (".h5", ".npz")
 SERIES = (".xdmf", ".pvd")
@@ -151,6 +152,7 @@ def read_motion(path: str | Path) -> Motion:
         ValueError,
         RuntimeError,
         MemoryError,
+        FailedError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
@@ -169,6 +171,7 @@ def _npz(path: Path) -> tuple[dict[str, np.ndarray], str]:
 def _hdf5(path: Path) -> tuple[dict[str, np.ndarray], str]:
     import h5py
 
+    check_hdf5([path], "about", list(_UNITS))
     with h5py.File(path) as file:
         found = {name: file[name] for name in _UNITS if name in file}
         if any(not isinstance(part, h5py.Dataset) for part in found.values()):

@@ -1,4 +1,4 @@
-"""`hodsim.mesh.isolated`, quicker: a file is read in a fork of a process that has meshio already.
+"""`hodsim.isolation`, quicker: a file is read in a fork of a process that has its readers already.
 
 The same task under the same limits; what is left out is the start of a Python interpreter, 0.4 s a
 file. Linux and macOS.
@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hodsim.mesh import isolated
-from hodsim.mesh.isolated import Arrays, FailedError
+from hodsim.isolation import Arrays, FailedError, process
 
 _mine = threading.local()
 
@@ -41,16 +40,17 @@ def forked(task: str, path: Path, *, seconds: int, memory: int, **options: Any) 
         if code == 0:
             with np.load(out, allow_pickle=False) as found:
                 return {name: found[name] for name in found.files}
+        at = process._at(folder)
         if code == -signal.SIGALRM:
-            raise FailedError(f"it took more than {5 * seconds} s")
-        raise FailedError(isolated._reason(code, said.read_bytes()[-4096:], seconds))
+            raise FailedError(f"it took more than {5 * seconds} s", at)
+        raise FailedError(process._reason(code, said.read_bytes()[-4096:], seconds), at)
 
 
 def serve() -> None:
     """Fork for every line of input, and print how the fork ended."""
     import meshio  # noqa: F401  (what every fork begins with)
 
-    child = runpy.run_path(str(isolated._CHILD))
+    child = runpy.run_path(str(process._CHILD))
     for line in sys.stdin:
         order, said, seconds = json.loads(line)
         pid = os.fork()

@@ -5,7 +5,8 @@
 puts that many mutants of a sound file of each kind in its place and reads the folder. It fails on
 anything but a reading or one line of InputError, on a crash of a library beneath, and on memory
 that grows. Mutants are read in forks, some hundreds in each, so that a crash is one finding and not
-the end.
+the end; those of HDF5 files are tried in forks of another process as well, in place of a new one
+each (`soak.forks`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from rich.progress import track
 from hodsim import InputError, body_of, load_model, read_scene
 from hodsim.cubature import load_cubatures
 from hodsim.dynamics.applied import Spring
+from hodsim.isolation import hdf5
 from hodsim.learning.images import read_cifar10, read_mnist, read_svhn
 from hodsim.networks import HoDNet, Shape
 from hodsim.session import Recording, load_recording, save_recording
@@ -42,6 +44,7 @@ from hodsim.training.checkpoint import load_checkpoint, save_checkpoint
 from hodsim.viewer.export import Motion, read_motion, write_motion
 
 sys.path.append(str(Path(__file__).parents[1]))  # for its neighbours, in workers too
+from soak.forks import forked
 from soak.fuzz import mutants
 from soak.kill import SCENE
 
@@ -211,6 +214,8 @@ def main() -> int:
     if unknown := set(names) - set(KINDS):
         parser.error(f"kinds: expected some of {', '.join(KINDS)}, given {min(unknown)}")
     torch.set_num_threads(1)
+    hdf5._SECONDS = 2  # a mutant that has libhdf5 loop costs so much processor time
+    hdf5.isolated = forked
     told: dict[str, Any] = {}
     home = Path(tempfile.mkdtemp())
     try:

@@ -1,7 +1,8 @@
 """Work on files from strangers, in a process of its own with bounded time and memory.
 
 meshio trusts what a file says: cut or made-up files have it loop, print, ask for terabytes, or
-leave the process. fTetWild is compiled code that can abort. Neither can do more here than fail.
+leave the process. fTetWild and libhdf5 are compiled code that can abort, or loop. None can do more
+here than fail.
 """
 
 from __future__ import annotations
@@ -25,10 +26,18 @@ _REASON = 300  # characters of a reason that are told
 _SHARE = 5  # how many times its processor time it may take by the clock, on a busy machine
 
 Arrays = dict[str, NDArray[Any]]
+"""Arrays by name."""
 
 
 class FailedError(InputError):
-    """The child did not do it; the text says why, without the file's name."""
+    """The child did not do it; the text says why, without the file's name.
+
+    at : which of several files it was at, by name; empty where there was one.
+    """
+
+    def __init__(self, why: str, at: str = "") -> None:
+        super().__init__(why)
+        self.at = at
 
 
 def isolated(task: str, path: Path, *, seconds: int, memory: int, **options: Any) -> Arrays:
@@ -69,11 +78,17 @@ def isolated(task: str, path: Path, *, seconds: int, memory: int, **options: Any
                     check=False,
                 ).returncode
         except subprocess.TimeoutExpired as error:
-            raise FailedError(f"it took more than {_SHARE * seconds} s") from error
+            raise FailedError(f"it took more than {_SHARE * seconds} s", _at(folder)) from error
         if code == 0:
             with np.load(out, allow_pickle=False) as found:
                 return {name: found[name] for name in found.files}
-        raise FailedError(_reason(code, said.read_bytes()[-4096:], seconds))
+        raise FailedError(_reason(code, said.read_bytes()[-4096:], seconds), _at(folder))
+
+
+def _at(folder: str) -> str:
+    """What the child left in its file `at`."""
+    path = Path(folder) / "at"
+    return path.read_text("utf-8", "surrogateescape") if path.exists() else ""
 
 
 def _reason(code: int, said: bytes, seconds: int) -> str:

@@ -22,7 +22,11 @@ def main() -> int:
     options = json.loads(told)
     _limit(options.pop("memory"), options.pop("seconds"))
     try:
-        work: dict[str, Callable[..., dict[str, Any]]] = {"read": _read, "fill": _fill}
+        work: dict[str, Callable[..., dict[str, Any]]] = {
+            "read": _read,
+            "fill": _fill,
+            "hdf5": _hdf5,
+        }
         arrays = work[task](path, **options)
         import numpy as np
 
@@ -138,6 +142,21 @@ def _values(array: Any) -> list[int]:
         return []
     values = np.unique(array)
     return [int(v) for v in values] if len(values) <= _MOST_VALUES else []
+
+
+def _hdf5(path: str, files: list[str], attribute: str, datasets: list[str]) -> dict[str, Any]:
+    """Read an attribute and datasets of each of the files in a folder, and leave nothing."""
+    import h5py
+
+    for name in files:
+        with open("at", "w", encoding="utf-8", errors="surrogateescape") as at:  # noqa: PTH123
+            at.write(name)
+        with h5py.File(f"{path}/{name}", "r") as file:
+            file.attrs[attribute]
+            for part in datasets:
+                if part in file and isinstance(file[part], h5py.Dataset):
+                    file[part][()]
+    return {}
 
 
 def _fill(path: str, edge: float, tolerance: float) -> dict[str, Any]:
