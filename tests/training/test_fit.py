@@ -17,6 +17,7 @@ from hodsim.networks import HoDNet
 from hodsim.snapshots import Snapshots
 from hodsim.subspaces import HoD, fit_pca
 from hodsim.training import FitOptions, fit, pose_weights
+from hodsim.training.checkpoint import load_checkpoint, save_checkpoint
 
 OPTIONS = FitOptions(
     rank=1,
@@ -149,7 +150,7 @@ def test_a_stopped_fit_goes_on_to_the_same_end(
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.safetensors"]
 
 
-@pytest.mark.parametrize("what", ["options", "poses", "damage"])
+@pytest.mark.parametrize("what", ["options", "poses", "cut", "flip"])
 def test_a_checkpoint_of_another_fit_is_not_used(tmp_path: Path, what: str) -> None:
     poses, options, path = _curved(), OPTIONS, tmp_path / "checkpoint.safetensors"
 
@@ -163,12 +164,35 @@ def test_a_checkpoint_of_another_fit_is_not_used(tmp_path: Path, what: str) -> N
         options = replace(options, rate=5e-3)
     elif what == "poses":
         poses = replace(poses, u=poses.u * np.float32(1.01))
-    else:
+    elif what == "cut":
         path.write_bytes(path.read_bytes()[:-50])
+    else:  # one bit of a weight, which every reader of the format takes for sound
+        data = bytearray(path.read_bytes())
+        data[-3] ^= 1
+        path.write_bytes(data)
     rows: list[dict[str, Any]] = []
     network, _ = fit(poses, options, None, path, rows.append)
     assert rows[0]["epoch"] == 1
     assert _same(network, fit(poses, options)[0])
+
+
+def test_a_checkpoint_made_up_for_other_weights_is_not_used(tmp_path: Path) -> None:
+    """With a digest and a key that fit, but names, shapes or facts of another kind."""
+    path, key = tmp_path / "checkpoint.safetensors", {"fit": 1}
+    own = torch.nn.Linear(2, 3)
+    before = own.weight.clone()
+    others: list[torch.nn.Module] = [torch.nn.Linear(2, 4), torch.nn.Bilinear(2, 2, 3)]
+    for other in others:
+        save_checkpoint(path, key, other, 0, 1, [], {})
+        assert load_checkpoint(path, key, own) is None
+    save_checkpoint(path, key, own, 0, 1, [], {0: {"exp.avg": torch.ones(1)}})
+    assert load_checkpoint(path, key, own) is None
+    assert torch.equal(own.weight, before)
+    save_checkpoint(path, key, own, 0, 1, [{"a": 1}], {0: {"step": torch.tensor(2.0)}})
+    found = load_checkpoint(path, key, own)
+    assert found is not None
+    assert found[:3] == (0, 1, [{"a": 1}])
+    assert found[3][0]["step"] == 2.0
 
 
 def test_the_seed_decides() -> None:
