@@ -43,11 +43,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        The folder of `path` cannot be made, `path` is a folder, or the disk has no room for it.
+        The folder of `path` cannot be made, `path` is a folder, a device or a pipe, or the disk has
+        no room for it.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"{target}: expected the name of a file to write, given a folder")
+    target = place_of(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,6 +72,22 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def place_of(path: str | Path) -> Path:
+    """Where a file of this name is written: where a link points, which stays.
+
+    Raises `InputError` for what is there and no file, for it would be replaced by one.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: expected the name of a file to write, given a folder")
+    if path.exists() and not path.is_file():
+        raise InputError(
+            f"{path}: expected the name of a file to write, given a device or a pipe; choose "
+            "another name"
+        )
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _no_room(error: Exception, folder: Path) -> bool:

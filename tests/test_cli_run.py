@@ -100,9 +100,15 @@ def test_what_init_refuses(run: Run, tmp_path: Path) -> None:
     )
     write_mesh(two, tmp_path / "two.vtu")
     write_mesh(BAR, tmp_path / "bar.vtu")
+    # Every tet with vertices of its own, as some programs write them.
+    own = np.arange(4 * BAR.n_tets).reshape(-1, 4)
+    write_mesh(TetMesh(BAR.vertices[BAR.tets].reshape(-1, 3), own), tmp_path / "soup.vtu")
+    again = 4 * BAR.n_tets - BAR.n_vertices
     scene = tmp_path / "s.toml"
     for arguments, told in (
-        ((tmp_path / "two.vtu",), "1 pieces do not"),
+        ((tmp_path / "two.vtu",), "two.vtu: expected one piece"),
+        ((tmp_path / "two.vtu",), "1 pieces do not. Bridge the gaps"),
+        ((tmp_path / "soup.vtu",), f"Merge the {again} vertices that lie where others do"),
         ((tmp_path / "none.vtu",), "expected a mesh file, but there is none"),
         ((tmp_path / "bar.vtu", "--edge", 0.1), "expected a surface for --edge"),
         ((tmp_path / "bar.vtu", "--scale", 0), "scale: expected a finite number > 0"),
@@ -146,6 +152,14 @@ def test_the_scene_has_the_scale_that_was_asked_for(run: Run, tmp_path: Path, sc
     scene = tmp_path / "s.toml"
     assert run("init", tmp_path / "bar.vtu", "--out", scene, "--scale", scale)[0] == 0
     assert read_scene(scene).mesh.scale == scale
+
+
+def test_a_film_s_name_is_looked_at_first(run: Run, tmp_path: Path) -> None:
+    write_mesh(BAR, tmp_path / "bar.vtu")
+    code, out, err = run("run", tmp_path / "bar.vtu", "--video", "x.txt", "--out", tmp_path / "r")
+    assert (code, out) == (2, "")
+    assert err == "hodsim: x.txt: expected a name ending in .mp4, .gif, .png, given '.txt'\n"
+    assert not (tmp_path / "r").exists()
 
 
 def test_run_writes_over_no_scene_of_another(run: Run, tmp_path: Path) -> None:

@@ -42,6 +42,31 @@ except InputError as error:
 """
 
 
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, told in (("there/old", "former"), ("there/new", None)):
+        target, link = tmp_path / name, tmp_path / f"{Path(name).name}.json"
+        if told:
+            target.write_text(told)
+        link.symlink_to(target)
+        with atomic(link) as path:
+            path.write_text("now")
+        assert link.is_symlink()
+        assert target.read_text() == "now"
+    assert sorted(p.name for p in (tmp_path / "there").iterdir()) == ["new", "old"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(InputError, match=f"{name}: .*given a device or a pipe; choose another"):  # noqa: SIM117
+            with atomic(tmp_path / name):
+                pytest.fail("it began")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize("writer", ["text", "hdf5", "safetensors", "archive"])
 def test_without_room_a_former_file_stays_and_one_line_tells(tmp_path: Path, writer: str) -> None:
     place = tmp_path / "file.npz"

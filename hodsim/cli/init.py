@@ -162,7 +162,10 @@ def make_scene(
         found = open_mesh(source)
     mesh = scaled(found.mesh, scale)
     report("responses to small loads", 0, 1)
-    proposal = propose(mesh, scale)
+    try:
+        proposal = propose(mesh, scale)
+    except InputError as error:
+        raise InputError(f"{source}: {str(error).removeprefix('mesh: ')}") from error
     if file != source:
         write_mesh(found.mesh, file)
         written.append(file)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hodsim.errors import InputError
-from hodsim.files import data_dir
+from hodsim.files import data_dir, place_of
 
 if TYPE_CHECKING:
     from hodsim.scene import Scene
@@ -97,9 +97,7 @@ def model_folder(scene: Scene, folder: Path | None) -> Path:
 def check_file(path: Path | None) -> None:
     """Refuse, before any work is done, a file that could not be written in the end."""
     if path is not None:
-        if path.is_dir():
-            raise InputError(f"{path}: expected the name of a file to write, given a folder")
-        check_folder(path.parent)
+        check_folder(place_of(path).parent)
 
 
 def check_folder(folder: Path) -> None:

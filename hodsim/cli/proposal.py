@@ -106,11 +106,15 @@ def propose(mesh: TetMesh, scale: float = 1.0) -> Proposal:
         # Of a heap of crumbs it would take long, and nobody joins one.
         few = piece.max() < _FEW
         gap = f", up to {1.01 * widest_gap(mesh) / scale:.3g} in the file's unit" if few else ""
+        again = mesh.n_vertices - len(np.unique(mesh.vertices, axis=0))
+        merge = (
+            f"Merge the {again} vertices that lie where others do, or bridge" if again else "Bridge"
+        )
         raise InputError(
             f"mesh: expected one piece, or all to reach the clamp at the lower end of "
             f"{'xyz'[axis]}, where {len(fixed)} vertices were caught; {len(loose)} pieces do not. "
-            f"Bridge the gaps{gap} (--join, of a surface), or write "
-            "a scene with a [[clamp]] for each"
+            f"{merge} the gaps{gap} (--join, of a surface), or write a scene with a [[clamp]] "
+            "for each"
         )
     body = make_body(mesh, MaterialSpec(LAW, 1.0, POISSON, DENSITY), fixed)
     try:

@@ -172,7 +172,8 @@ def write_all(
         error_plot(written[-1], found)
     written.append(out / "report.html")
     if not write_html(written[-1], whole, cells, store):
-        output.console().print("no pictures in the report: nothing can be drawn here, see README")
+        told = "no pictures in the report: nothing can be drawn here, see README"
+        output.console().print(told, soft_wrap=True)
     return written
 
 

@@ -92,7 +92,9 @@ def run(
     video: Annotated[
         Path | None,
         typer.Option(
-            "--video", metavar="FILE", help="Film the scene in place of a window: .mp4 or .gif."
+            "--video",
+            metavar="FILE",
+            help="Film the scene in place of a window: .mp4, .gif, or one picture, .png.",
         ),
     ] = None,
     solver: SolverOption = "auto",
@@ -105,6 +107,10 @@ def run(
     """
     check_file(json)
     check_file(video)
+    if video is not None:
+        from hodsim.viewer import film_kind
+
+        film_kind(video)
     place = Path(f"{Path(source).stem}-run") if out is None else out
     check_folder(place)
     if not find_scene(source).is_file():

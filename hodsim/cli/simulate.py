@@ -159,7 +159,9 @@ def simulate(
         f"{what.name} in {spec.label}: {taken} of {total} steps, "
         f"{output.number(summary['step_ms'])} ms a step, "
         f"{output.number(summary['newton_iterations'])} Newton iterations, "
-        f"tip travel up to {summary['peak_tip_travel']:.3g} m"
+        f"tip travel up to {summary['peak_tip_travel']:.3g} m",
+        soft_wrap=True,
+        markup=False,
     )
     if guarded is not None:
         away, why = sum(map(bool, guarded.whys)), ", ".join(guarded.reasons)

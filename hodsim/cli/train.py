@@ -119,10 +119,12 @@ def train(
             f"{output.percent(errors['held_out'])} on those held out"
             if model.card["poses"]["held_out"]
             else "too few to hold any out"
-        )
+        ),
+        soft_wrap=True,
     )
     for name in model.card["stopped_early"]:
-        console.print(f"motion {name} stopped early: its poses until then were used")
+        line = f"motion {name} stopped early: its poses until then were used"
+        console.print(line, soft_wrap=True, markup=False)
     for kind, why in model.card["peers_left_out"].items():
         console.print(f"left out {kind}: {why}", soft_wrap=True)
     console.print(f"wrote {out}", soft_wrap=True)

@@ -109,7 +109,11 @@ def _raw(path: Path, name: str, size: int) -> Raw:
         raise InputError(
             f"expected linear tets (4 vertices each), found {', '.join(kinds)}; export a volume "
             "mesh of linear tets"
-            + (", or fill the surface: hodsim init" if "triangle" in kinds else "")
+            + (
+                ", or give its surface as .obj, .stl or .ply, which is filled"
+                if "triangle" in kinds
+                else ""
+            )
         )
     starts, vertices = found["tag_starts"], found["tag_vertices"]
     tags = {n: vertices[starts[k] : starts[k + 1]] for k, n in enumerate(about["tags"])}
