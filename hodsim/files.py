@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from hodsim.errors import ConvergenceError, InputError
 
 if TYPE_CHECKING:
+    import h5py
     from filelock import BaseFileLock
 
 _ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -72,6 +74,21 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 file in memory that is written as by `atomic` on success.
+
+    libhdf5 itself crashes the process when the disk is full and it holds several datasets.
+    """
+    import h5py
+
+    whole = io.BytesIO()
+    with atomic(path) as temporary:
+        with h5py.File(whole, "w") as file:
+            yield file
+        temporary.write_bytes(whole.getbuffer())
 
 
 def place_of(path: str | Path) -> Path:

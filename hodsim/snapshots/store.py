@@ -20,7 +20,7 @@ import numpy as np
 
 from hodsim.errors import InputError
 from hodsim.fem import Body
-from hodsim.files import atomic
+from hodsim.files import atomic_hdf5
 from hodsim.isolation import FailedError, check_hdf5
 from hodsim.scene import Load, Obstacle, load_to_dict, obstacle_to_dict
 
@@ -128,7 +128,7 @@ class Store:
             told["obstacles"] = [obstacle_to_dict(obstacle) for obstacle in obstacles]
         if tagged:
             told["tagged"] = dict(tagged)
-        with atomic(self.path(name)) as path, h5py.File(path, "w") as file:
+        with atomic_hdf5(self.path(name)) as file:
             file.create_dataset("displacement", data=u.astype(np.float32))
             file["displacement"].attrs["unit"] = "m"
             file.attrs["provenance"] = json.dumps(told, sort_keys=True)

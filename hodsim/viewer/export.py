@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hodsim.errors import InputError
-from hodsim.files import atomic
+from hodsim.files import atomic, atomic_hdf5
 from hodsim.isolation import FailedError, check_hdf5
 
 STORED = (".h5", ".npz")
@@ -113,16 +113,14 @@ def write_motion(
     arrays = {name: getattr(motion, name) for name in _UNITS}
     arrays = {name: array for name, array in arrays.items() if array is not None}
     about = json.dumps(motion.about, sort_keys=True)
-    with atomic(path) as temporary:
-        if path.suffix.lower() == ".npz":
+    if path.suffix.lower() == ".npz":
+        with atomic(path) as temporary:
             np.savez_compressed(temporary, **arrays, about=np.array(about))
-            return [path]
-        import h5py
-
-        with h5py.File(temporary, "w") as file:
-            for name, array in arrays.items():
-                file.create_dataset(name, data=array).attrs["unit"] = _UNITS[name]
-            file.attrs["about"] = about
+        return [path]
+    with atomic_hdf5(path) as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array).attrs["unit"] = _UNITS[name]
+        file.attrs["about"] = about
     return [path]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -10,12 +11,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET  # only to write: nothing is parsed here
 
-import h5py
 import meshio
 import numpy as np
 
 from hodsim.errors import InputError
-from hodsim.files import atomic
+from hodsim.files import atomic, atomic_hdf5
 from hodsim.mesh import TetMesh
 
 Progress = Callable[[int, int], None]  # frames done, frames in all
@@ -105,7 +105,7 @@ def write_xdmf(path: Path, frames: Frames, progress: Progress | None = None) -> 
     )
     total = len(frames.times)
     path.unlink(missing_ok=True)
-    with atomic(data) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_hdf5(data) as file:
 
         def item(parent: ET.Element, name: str, array: np.ndarray, unit: str) -> None:
             if name not in file:
@@ -159,28 +159,38 @@ def write_pvd(path: Path, frames: Frames, progress: Progress | None = None) -> l
     path.unlink(missing_ok=True)
     root = ET.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
     collection = ET.SubElement(root, "Collection")
-    total = len(frames.times)
-    names = [f"frame-{k:06d}.vtu" for k in range(total)]
-    for k, time in enumerate(frames.times):
-        if progress is not None:
-            progress(k, total)
-        vectors = {"displacement": frames.displacement[k], "velocity": frames.velocity[k]}
-        mesh = meshio.Mesh(frames.at(k), [(frames.kind, frames.cells)], point_data=vectors)
-        with atomic(folder / names[k]) as temporary:
-            mesh.write(temporary, file_format="vtu")
-        ET.SubElement(
-            collection,
-            "DataSet",
-            timestep=repr(float(time)),
-            group="",
-            part="0",
-            file=f"{folder.name}/{names[k]}",
-        )
-    with atomic(folder / "about.json") as temporary:
-        temporary.write_text(json.dumps(frames.about, indent=2, sort_keys=True) + "\n")
-    with atomic(path) as temporary:
-        _write(temporary, root)
+    names = [f"frame-{k:06d}.vtu" for k in range(len(frames.times))]
+    try:
+        for k, time in enumerate(frames.times):
+            if progress is not None:
+                progress(k, len(names))
+            _write_frame(folder / names[k], frames, k)
+            ET.SubElement(
+                collection,
+                "DataSet",
+                timestep=repr(float(time)),
+                group="",
+                part="0",
+                file=f"{folder.name}/{names[k]}",
+            )
+        with atomic(folder / "about.json") as temporary:
+            temporary.write_text(json.dumps(frames.about, indent=2, sort_keys=True) + "\n")
+        with atomic(path) as temporary:
+            _write(temporary, root)
+    except BaseException:  # a full disk: frames that no collection names are of no use
+        for name in (*names, "about.json"):
+            (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of others there
+            folder.rmdir()
+        raise
     return [path, folder]
+
+
+def _write_frame(path: Path, frames: Frames, k: int) -> None:
+    vectors = {"displacement": frames.displacement[k], "velocity": frames.velocity[k]}
+    mesh = meshio.Mesh(frames.at(k), [(frames.kind, frames.cells)], point_data=vectors)
+    with atomic(path) as temporary:
+        mesh.write(temporary, file_format="vtu")
 
 
 def _frames_of(path: Path) -> set[str]:

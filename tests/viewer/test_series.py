@@ -142,6 +142,7 @@ def test_stopped_midway_nothing_points_nowhere(tmp_path: Path, name: str) -> Non
         write_motion(path, MOTION, progress=stop)
     assert not path.exists()
     assert not list(tmp_path.rglob(".*"))  # no half-written file
+    assert not list(tmp_path.rglob("*.vtu"))  # nor frames that nothing names
     write_motion(path, MOTION)
     assert path.exists()
 
