@@ -97,7 +97,7 @@ SHAPES = {
         twist=40.0,
         force=80.0,
         torque=26.0,
-        gravity=7.0,
+        gravity=9.0,
         middle=box((0.36, -1, -1), (0.64, 1, 1)),
     ),
 }

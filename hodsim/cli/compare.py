@@ -35,8 +35,8 @@ def compare(
     scenes: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Scenes, or bodies (beam, torus, arm, or all that are trained) for all their "
-            "held-out loads. [default: beam]"
+            help="Scenes, or bodies (beam, torus, arm, starfish, pierced, or all that are trained) "
+            "for all their held-out loads. [default: beam]"
         ),
     ] = None,
     subspaces: Annotated[

@@ -254,7 +254,7 @@ def test_what_cannot_be_used(run: Run, home: Path) -> None:
 
 
 def test_scenes_of_a_card_are_those_of_its_body() -> None:
-    """The beam, the torus and the arm all have a scene "bend"."""
+    """All shipped bodies have a scene "bend"."""
     folder = data_dir("trained_models") / "torus"
     found = scenes_of(load_model(folder), folder)
     assert [scene.path for scene in found] == [

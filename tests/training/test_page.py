@@ -44,7 +44,7 @@ def rows(page: str) -> dict[str, str]:
     return {row[0]: row[1] for row in cells if len(row) > 1}
 
 
-@pytest.mark.parametrize("name", ["beam", "arm", "torus"])
+@pytest.mark.parametrize("name", ["beam", "arm", "torus", "starfish", "pierced"])
 def test_shipped_pages_are_those_of_their_cards(name: str) -> None:
     folder = data_dir("trained_models") / name
     text = (folder / PAGE).read_text(encoding="utf-8")
