@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from hodsim.subspaces import Model
     from hodsim.training import FitOptions, Poses
 
-_DEFAULT = (
-    "evenpca,masspca,stiffpca,modal,quadratic-4,quadratic-8,evenquadratic-4,evenquadratic-6,"
-    "evenquadratic-8"
-)
+_LINEAR = "evenpca,masspca,stiffpca,modal"
+_MANIFOLDS = (4, 6, 8)  # ranks, and the model's own
 # What `--quick` puts in the place of the options' own defaults.
 _QUICK = {"trajectories": 4, "epochs": 60}
 
@@ -53,14 +51,15 @@ def peers(
         ),
     ] = None,
     wanted: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--peers",
             help="evenpca, masspca, stiffpca and modal (all ranks, or one: modal-12), manifolds: "
             "quadratic-4, evenquadratic-4, and networks: hod-4, autoencoder-6, hybrid-6. Even ones "
-            "weigh the poses as the networks do.",
+            "weigh the poses as the networks do. [default: linear ones, and manifolds of ranks "
+            "4, 6, 8]",
         ),
-    ] = _DEFAULT,
+    ] = None,
     linear: Annotated[
         int | None,
         typer.Option(
@@ -115,9 +114,12 @@ def peers(
     opened = opened or scenes_of(trained, model)
     body = body_of(opened[0])
     trained.check(body)
+    wanted = _default(trained) if wanted is None else wanted
     asked = [_checked(spec, trained) for spec in parse_specs(wanted)]
     if not asked:
-        raise InputError(f"peers: expected names such as {_DEFAULT}, given none; name some")
+        raise InputError(
+            f"peers: expected names such as {_default(trained)}, given none; name some"
+        )
     options = _options_of(trained)
     options = replace(options, epochs=epochs or (_QUICK["epochs"] if quick else options.epochs))
     own = seed_of(trained)
@@ -150,6 +152,14 @@ def peers(
         del whole["runs"]
         output.write_json(json, output.finite(whole | {"peers": rows, "notes": notes}))
         console.print(f"wrote {json}", soft_wrap=True)
+
+
+def _default(model: Model) -> str:
+    """Those that are fitted in a moment; a model has PCA and a quadratic manifold of its own."""
+    own = model.network.shape.rank
+    ranks = sorted({*_MANIFOLDS, own})
+    plain = [f"quadratic-{rank}" for rank in ranks if rank != own]
+    return ",".join([_LINEAR, *plain, *(f"evenquadratic-{rank}" for rank in ranks)])
 
 
 def _checked(spec: Spec, model: Model) -> tuple[str, int | None]:

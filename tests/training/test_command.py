@@ -14,7 +14,9 @@ from small import SCENE, Run
 
 from hodsim import load_model
 from hodsim.cli.motions import scenes_of
+from hodsim.cli.peers import _checked, _default
 from hodsim.cubature import load_cubatures
+from hodsim.dynamics import parse_specs
 from hodsim.fem import body_of
 from hodsim.files import data_dir
 from hodsim.networks import HoDNet, Shape
@@ -260,3 +262,14 @@ def test_scenes_of_a_card_are_those_of_its_body() -> None:
     assert [scene.path for scene in found] == [
         data_dir("scenes") / "torus" / f"{name}.toml" for name in ("bend", "twist", "swing")
     ]
+
+
+@pytest.mark.parametrize(("name", "own"), [("beam", 6), ("starfish", 8)])
+def test_the_default_is_of_others_than_the_model_s_own(name: str, own: int) -> None:
+    model = load_model(data_dir("trained_models") / name)
+    specs = parse_specs(_default(model))
+    assert [spec.kind for spec in specs][:4] == ["evenpca", "masspca", "stiffpca", "modal"]
+    for spec in specs:
+        _checked(spec, model)  # raises for what is the model's own
+    assert {s.rank for s in specs if s.kind == "quadratic"} == {4, 6, 8} - {own}
+    assert {s.rank for s in specs if s.kind == "evenquadratic"} == {4, 6, 8}
