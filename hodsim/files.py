@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hodsim.errors import ConvergenceError, InputError
 
@@ -78,17 +78,50 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Yield an HDF5 file in memory that is written as by `atomic` on success.
+    """Yield an HDF5 file to write to; it takes the place of `path` as `atomic` has it.
 
-    libhdf5 itself crashes the process when the disk is full and it holds several datasets.
+    A full disk ends in `InputError`, as there, but after all has been handed over: libhdf5 crashes
+    the process when writing fails and it holds several datasets.
     """
     import h5py
 
-    whole = io.BytesIO()
-    with atomic(path) as temporary:
-        with h5py.File(whole, "w") as file:
+    with atomic(path) as temporary, temporary.open("w+b", buffering=0) as raw:
+        kept = _Forgiving(raw)
+        with h5py.File(kept, "w") as file:
             yield file
-        temporary.write_bytes(whole.getbuffer())
+        if kept.error is not None:
+            raise kept.error
+
+
+class _Forgiving:
+    """A file that keeps its first failure to write to itself."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self.raw = raw
+        self.error: OSError | None = None
+        self.seek, self.tell = raw.seek, raw.tell
+        self.read, self.readinto = raw.read, raw.readinto
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while self.error is None and done < len(view):
+                done += self.raw.write(view[done:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.error is None:
+            try:
+                return self.raw.truncate(size)
+            except OSError as error:
+                self.error = error
+        return 0 if size is None else size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def place_of(path: str | Path) -> Path:

@@ -57,7 +57,7 @@ def peers(
             help="evenpca, masspca, stiffpca and modal (all ranks, or one: modal-12), manifolds: "
             "quadratic-4, evenquadratic-4, and networks: hod-4, autoencoder-6, hybrid-6. Even ones "
             "weigh the poses as the networks do. [default: linear ones, and manifolds of ranks "
-            "4, 6, 8]",
+            "4, 6, 8 and the model's]",
         ),
     ] = None,
     linear: Annotated[

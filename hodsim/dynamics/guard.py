@@ -197,11 +197,11 @@ class Guarded:
         q, z, dz = self._back.nearest(state.z, state.dz)
         if self.reach is not None and not self.reach.measure(q) <= _INSIDE * self.limit:
             return None
-        if not self._back.apart(state.z, z) <= _APART:  # nor where it is NaN
+        if self._back.apart(state.z, z) > _APART:
             return None
         lost = state.dz - self._back.subspace.basis @ dz
         slowed = self.body.kinetic_energy(lost)
-        if not slowed <= _SLOWED * self._energy(state):
+        if slowed > _SLOWED * self._energy(state):
             return None
         begun = self.reduced.whole.start(q, self._back.rates(q, dz))
         # Rates stay as they are in the features: the manifold's tangent does not hold them all.

@@ -6,6 +6,7 @@ nothing of hodsim. It leaves arrays in an .npz file, or a reason on its last lin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -17,9 +18,10 @@ _DIMENSION = {"vertex": 0, "line": 1, "triangle": 2, "quad": 2, "tetra": 3, "hex
 
 
 def main() -> int:
-    """`child.py TASK PATH OUT OPTIONS`, the last as JSON; 0 if OUT is written."""
-    task, path, out, told = sys.argv[1:]
-    options = json.loads(told)
+    """`child.py TASK PATH OUT OPTIONS`, the last a file of JSON; 0 if OUT is written."""
+    task, path, out, asked = sys.argv[1:]
+    with open(asked, encoding="utf-8") as file:  # noqa: PTH123
+        options = json.load(file)
     _limit(options.pop("memory"), options.pop("seconds"))
     try:
         work: dict[str, Callable[..., dict[str, Any]]] = {
@@ -28,10 +30,9 @@ def main() -> int:
             "hdf5": _hdf5,
         }
         arrays = work[task](path, **options)
-        import numpy as np
-
-        with open(out, "wb") as file:  # noqa: PTH123  (savez would add a suffix to a path)
-            np.savez(file, **arrays)
+        _leave(out, arrays)
+    except _NoRoomError:
+        return 3  # as the parent knows it
     except MemoryError:
         print("\nit needs more memory than such a file should")
         return 1
@@ -39,6 +40,21 @@ def main() -> int:
         print(f"\n{type(error).__name__}: {' '.join(str(error).split())}")
         return 1
     return 0
+
+
+class _NoRoomError(Exception):
+    """It is not the file's fault."""
+
+
+def _leave(out: str, arrays: dict[str, Any]) -> None:
+    import numpy as np
+
+    if arrays:
+        try:
+            with open(out, "wb") as file:  # noqa: PTH123  (savez would add a suffix to a path)
+                np.savez(file, **arrays)
+        except OSError as error:
+            raise _NoRoomError from error
 
 
 def _limit(memory: int, seconds: int) -> None:
@@ -55,7 +71,8 @@ def _limit(memory: int, seconds: int) -> None:
     ):
         hard = resource.getrlimit(kind)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, hard))
+        with contextlib.suppress(ValueError, OSError):  # macOS bounds no address space
+            resource.setrlimit(kind, (most, hard))
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -149,8 +166,11 @@ def _hdf5(path: str, files: list[str], attribute: str, datasets: list[str]) -> d
     import h5py
 
     for name in files:
-        with open("at", "w", encoding="utf-8", errors="surrogateescape") as at:  # noqa: PTH123
-            at.write(name)
+        try:
+            with open("at", "w", encoding="utf-8", errors="surrogateescape") as at:  # noqa: PTH123
+                at.write(name)
+        except OSError as error:
+            raise _NoRoomError from error
         with h5py.File(f"{path}/{name}", "r") as file:
             file.attrs[attribute]
             for part in datasets:

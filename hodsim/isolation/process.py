@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from hodsim.errors import InputError
 
 _CHILD = Path(__file__).with_name("child.py")
+NO_ROOM = 3  # the child's code where it could not write
 _REASON = 300  # characters of a reason that are told
 _SHARE = 5  # how many times its processor time it may take by the clock, on a busy machine
 
@@ -57,13 +58,36 @@ def isolated(task: str, path: Path, *, seconds: int, memory: int, **options: Any
     ------
     FailedError
         It raised, crashed, or took more than it may.
+    InputError
+        It could not be started, or had no room for what it leaves.
     """
-    told = json.dumps({"memory": memory, "seconds": seconds, **options})
+    told = {"memory": memory, "seconds": seconds, **options}
+    try:
+        return _run(task, path, told)
+    except OSError as error:
+        raise InputError(
+            f"cannot start a process that reads files ({error}); make room for it in "
+            f"{tempfile.gettempdir()}"
+        ) from error
+
+
+def _run(task: str, path: Path, told: dict[str, Any]) -> Arrays:
+    seconds = told["seconds"]
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
     with tempfile.TemporaryDirectory(prefix="hodsim-") as folder:
         out, said = Path(folder) / "out.npz", Path(folder) / "said.txt"
+        asked = Path(folder) / "options.json"  # names of many files are no words of a command
+        asked.write_text(json.dumps(told))
         # -P: the folder of the script holds modules of hodsim, which are not to be imported bare.
-        words = [sys.executable, "-P", str(_CHILD), task, str(path.absolute()), str(out), told]
+        words = [
+            sys.executable,
+            "-P",
+            str(_CHILD),
+            task,
+            str(path.absolute()),
+            str(out),
+            str(asked),
+        ]
         try:
             with said.open("wb") as file:
                 code = subprocess.run(  # noqa: S603  (our own script, no shell)
@@ -80,9 +104,18 @@ def isolated(task: str, path: Path, *, seconds: int, memory: int, **options: Any
         except subprocess.TimeoutExpired as error:
             raise FailedError(f"it took more than {_SHARE * seconds} s", _at(folder)) from error
         if code == 0:
-            with np.load(out, allow_pickle=False) as found:
-                return {name: found[name] for name in found.files}
+            return left_in(out)
+        if code == NO_ROOM:
+            raise OSError("no room for what it leaves")
         raise FailedError(_reason(code, said.read_bytes()[-4096:], seconds), _at(folder))
+
+
+def left_in(out: Path) -> Arrays:
+    """The arrays that the child left; it writes no file where there are none."""
+    if not out.exists():
+        return {}
+    with np.load(out, allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
 
 
 def _at(folder: str) -> str:

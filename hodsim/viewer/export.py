@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hodsim.errors import InputError
-from hodsim.files import atomic, atomic_hdf5
+from hodsim.files import atomic, atomic_hdf5, place_of
 from hodsim.isolation import FailedError, check_hdf5
 
 STORED = (".h5", ".npz")
@@ -88,8 +88,8 @@ def write_motion(
     are at each time if `moved`. `progress(done, total)` is told of frames. Raises `InputError` for
     another suffix, or `surface` or `moved` for a file that holds arrays.
     """
-    path = Path(path)
-    check_suffix(path)
+    check_suffix(Path(path))
+    path = place_of(path)  # what lies beside a series lies beside what a link points to
     if path.suffix.lower() in SERIES:
         from hodsim.viewer.series import frames_of, write_pvd, write_xdmf
 

@@ -179,8 +179,9 @@ def write_pvd(path: Path, frames: Frames, progress: Progress | None = None) -> l
             _write(temporary, root)
     except BaseException:  # a full disk: frames that no collection names are of no use
         for name in (*names, "about.json"):
-            (folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # of others there
+            with contextlib.suppress(OSError):  # what was raised says more
+                (folder / name).unlink()
+        with contextlib.suppress(OSError):  # others are there
             folder.rmdir()
         raise
     return [path, folder]

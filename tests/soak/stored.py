@@ -130,6 +130,7 @@ def outcome(name: str, home: Path, data: bytes) -> str:
     """Put a mutant in its place and read."""
     file, read = KINDS[name]
     (home / file).write_bytes(data)
+    hdf5._sound.clear()  # two of one size may come within one tick of the clock
     began = time.monotonic()
     try:
         read(home)

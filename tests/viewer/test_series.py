@@ -147,6 +147,25 @@ def test_stopped_midway_nothing_points_nowhere(tmp_path: Path, name: str) -> Non
     assert path.exists()
 
 
+@pytest.mark.parametrize("name", ["m.xdmf", "m.pvd", "m.h5", "m.npz"])
+def test_a_link_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / "there").mkdir()
+    link, target = tmp_path / name, tmp_path / "there" / f"other{Path(name).suffix}"
+    target.write_text("former")
+    link.symlink_to(target)
+    write_motion(link, MOTION)
+    assert link.is_symlink()
+    assert target.stat().st_size > 100
+    assert [p.name for p in tmp_path.iterdir() if p != link] == ["there"]
+
+
+def test_what_is_in_the_way_of_frames_is_told(tmp_path: Path) -> None:
+    (tmp_path / "m_frames").write_text("mine")
+    with pytest.raises(InputError, match="cannot make its folder"):
+        write_motion(tmp_path / "m.pvd", MOTION)
+    assert (tmp_path / "m_frames").read_text() == "mine"
+
+
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a series for its surface or moved points"):
         write_motion(tmp_path / "m.npz", MOTION, surface=True)
