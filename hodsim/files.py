@@ -57,7 +57,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         ) from error
     if not os.access(target.parent, os.W_OK):
         raise InputError(f"{target}: no permission to write in its folder; choose another place")
-    temporary = target.parent / f".{target.stem}.{secrets.token_hex(6)}{target.suffix}"
+    temporary = target.parent / f".{target.stem}.{secrets.token_hex(6)}{Path(path).suffix}"
     try:
         yield temporary
         # Some writers make files for their owner alone: give what the user's umask gives.

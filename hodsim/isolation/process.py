@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from hodsim.errors import InputError
 
 _CHILD = Path(__file__).with_name("child.py")
-NO_ROOM = 3  # the child's code where it could not write
+_NO_ROOM = 3  # the child's code where it could not write
+# Names in the child's folder: what it leaves, and what it prints.
+_OUT, SAID = "out.npz", "said.txt"
 _REASON = 300  # characters of a reason that are told
 _SHARE = 5  # how many times its processor time it may take by the clock, on a busy machine
 
@@ -75,21 +77,10 @@ def _run(task: str, path: Path, told: dict[str, Any]) -> Arrays:
     seconds = told["seconds"]
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
     with tempfile.TemporaryDirectory(prefix="hodsim-") as folder:
-        out, said = Path(folder) / "out.npz", Path(folder) / "said.txt"
-        asked = Path(folder) / "options.json"  # names of many files are no words of a command
-        asked.write_text(json.dumps(told))
         # -P: the folder of the script holds modules of hodsim, which are not to be imported bare.
-        words = [
-            sys.executable,
-            "-P",
-            str(_CHILD),
-            task,
-            str(path.absolute()),
-            str(out),
-            str(asked),
-        ]
+        words = [sys.executable, "-P", str(_CHILD), *order(folder, task, path, told)]
         try:
-            with said.open("wb") as file:
+            with (Path(folder) / SAID).open("wb") as file:
                 code = subprocess.run(  # noqa: S603  (our own script, no shell)
                     words,
                     stdin=subprocess.DEVNULL,
@@ -103,16 +94,26 @@ def _run(task: str, path: Path, told: dict[str, Any]) -> Arrays:
                 ).returncode
         except subprocess.TimeoutExpired as error:
             raise FailedError(f"it took more than {_SHARE * seconds} s", _at(folder)) from error
-        if code == 0:
-            return left_in(out)
-        if code == NO_ROOM:
-            raise OSError("no room for what it leaves")
-        raise FailedError(_reason(code, said.read_bytes()[-4096:], seconds), _at(folder))
+        return ended(code, folder, seconds)
 
 
-def left_in(out: Path) -> Arrays:
-    """The arrays that the child left; it writes no file where there are none."""
-    if not out.exists():
+def order(folder: str, task: str, path: Path, told: dict[str, Any]) -> list[str]:
+    """The arguments of `child.py`. Its options are in a file: names of many are no word of a
+    command."""
+    asked = Path(folder) / "options.json"
+    asked.write_text(json.dumps(told))
+    return [task, str(path.absolute()), str(Path(folder) / _OUT), str(asked)]
+
+
+def ended(code: int, folder: str, seconds: int) -> Arrays:
+    """What the child left in its folder, by its exit code. Raises as `isolated` does."""
+    if code == _NO_ROOM:
+        raise OSError("no room for what it leaves")
+    if code:
+        said = (Path(folder) / SAID).read_bytes()[-4096:]
+        raise FailedError(_reason(code, said, seconds), _at(folder))
+    out = Path(folder) / _OUT
+    if not out.exists():  # there were no arrays
         return {}
     with np.load(out, allow_pickle=False) as found:
         return {name: found[name] for name in found.files}

@@ -28,8 +28,8 @@ def save_checkpoint(
     tensors = {f"weight.{k}": v.detach().contiguous() for k, v in network.state_dict().items()}
     for i, state in moments.items():
         tensors |= {f"adam.{i}.{k}": v.detach().contiguous() for k, v in state.items()}
-    told = {"key": key, "stage": stage, "epoch": epoch, "history": history}
-    about = {"hodsim": json.dumps(told), "digest": _digest(json.dumps(told), tensors)}
+    told = json.dumps({"key": key, "stage": stage, "epoch": epoch, "history": history})
+    about = {"hodsim": told, "digest": _digest(told, tensors)}
     with atomic(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, about)
 

@@ -88,8 +88,8 @@ def write_motion(
     are at each time if `moved`. `progress(done, total)` is told of frames. Raises `InputError` for
     another suffix, or `surface` or `moved` for a file that holds arrays.
     """
-    check_suffix(Path(path))
-    path = place_of(path)  # what lies beside a series lies beside what a link points to
+    path = Path(path)
+    check_suffix(path)
     if path.suffix.lower() in SERIES:
         from hodsim.viewer.series import frames_of, write_pvd, write_xdmf
 
@@ -104,7 +104,8 @@ def write_motion(
             moved,
         )
         write = write_xdmf if path.suffix.lower() == ".xdmf" else write_pvd
-        return write(path, frames, progress)
+        # What lies beside a series lies beside what a link points to.
+        return write(place_of(path), frames, progress)
     if surface or moved:
         raise InputError(
             f"{path}: expected a series for its surface or moved points, a name ending in "

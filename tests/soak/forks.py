@@ -29,20 +29,14 @@ def forked(task: str, path: Path, *, seconds: int, memory: int, **options: Any) 
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
     server = _mine.server
-    told = json.dumps({"memory": memory, "seconds": seconds, **options})
+    told = {"memory": memory, "seconds": seconds, **options}
     with tempfile.TemporaryDirectory(prefix="hodsim-") as folder:
-        out, said = Path(folder) / "out.npz", Path(folder) / "said.txt"
-        asked = Path(folder) / "options.json"
-        asked.write_text(told)
-        order = [task, str(path.absolute()), str(out), str(asked)]
-        print(json.dumps([order, str(said), 5 * seconds]), file=server.stdin, flush=True)
+        words, said = process.order(folder, task, path, told), Path(folder) / process.SAID
+        print(json.dumps([words, str(said), 5 * seconds]), file=server.stdin, flush=True)
         code = int(server.stdout.readline())
-        if code == 0:
-            return process.left_in(out)
-        at = process._at(folder)
         if code == -signal.SIGALRM:
-            raise FailedError(f"it took more than {5 * seconds} s", at)
-        raise FailedError(process._reason(code, said.read_bytes()[-4096:], seconds), at)
+            raise FailedError(f"it took more than {5 * seconds} s", process._at(folder))
+        return process.ended(code, folder, seconds)
 
 
 def serve() -> None:

@@ -159,6 +159,15 @@ def test_a_link_stays(tmp_path: Path, name: str) -> None:
     assert [p.name for p in tmp_path.iterdir() if p != link] == ["there"]
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".npz"])
+def test_a_link_s_own_suffix_says_the_format(tmp_path: Path, suffix: str) -> None:
+    link, target = tmp_path / f"m{suffix}", tmp_path / "stored.data"
+    link.symlink_to(target)
+    write_motion(link, MOTION)
+    np.testing.assert_array_equal(read_motion(link).displacement, MOTION.displacement)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [link.name, "stored.data"]
+
+
 def test_what_is_in_the_way_of_frames_is_told(tmp_path: Path) -> None:
     (tmp_path / "m_frames").write_text("mine")
     with pytest.raises(InputError, match="cannot make its folder"):
